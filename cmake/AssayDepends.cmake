@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything assay needs, found and never downloaded; what is optional and absent is left out and said.
+set(ASSAY_SUMMARY "")
+macro(assay_say line)
+  list(APPEND ASSAY_SUMMARY "${line}")
+endmacro()
+function(assay_print_summary)
+  message(STATUS "assay ${PROJECT_VERSION} (${CMAKE_BUILD_TYPE}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION})")
+  foreach(line ${ASSAY_SUMMARY})
+    message(STATUS "  ${line}")
+  endforeach()
+endfunction()
+
+find_package(Boost 1.74 REQUIRED)            # Multiprecision: the golden model
+find_package(Eigen3 3.4 REQUIRED NO_MODULE)  # dense linear algebra of the replay
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(fmt 9 REQUIRED)
+find_package(CLI11 2.1 REQUIRED)
+find_package(hwy 1.0 REQUIRED)                # SIMD with run-time dispatch
+find_package(rapidcheck REQUIRED)            # properties and shrinking
+find_package(OpenMP COMPONENTS CXX)
+if(OpenMP_CXX_FOUND)
+  assay_say("OpenMP: ${OpenMP_CXX_VERSION}")
+else()
+  assay_say("OpenMP: not found, everything runs on one thread")
+endif()
+if(ASSAY_TESTS)
+  find_package(GTest REQUIRED)
+endif()
+
+set(ASSAY_HAVE_CUDA OFF)
+if(ASSAY_CUDA STREQUAL "OFF")
+  assay_say("CUDA: off (ASSAY_CUDA=OFF)")
+else()
+  include(CheckLanguage)
+  find_program(ASSAY_NVCC nvcc HINTS /usr/local/cuda/bin)
+  if(ASSAY_NVCC)
+    set(ASSAY_HAVE_CUDA ON)
+    assay_say("CUDA: ${ASSAY_NVCC}")
+  elseif(ASSAY_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "ASSAY_CUDA=ON, but nvcc was not found; put it on PATH or set ASSAY_NVCC.")
+  else()
+    assay_say("CUDA: nvcc not found, GPU kernels left out")
+  endif()
+endif()
+# The CUDA headers alone (no compiler, no GPU) serve as an oracle for the codec tests and benchmark.
+find_path(ASSAY_CUDA_HEADERS cuda_fp4.h HINTS /usr/local/cuda/include)
+if(ASSAY_CUDA_HEADERS)
+  assay_say("CUDA headers (codec oracle): ${ASSAY_CUDA_HEADERS}")
+else()
+  assay_say("CUDA headers: not found, the comparison with them is left out")
+endif()

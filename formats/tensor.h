@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Block-scaled tensors as data: which elements share a scale factor, how a scale factor is computed
+// (an OperationOrder: a list of exact operations, each followed by its declared rounding), and how
+// codes and scale factors lie in memory. Like spec.h this header computes nothing; the fast
+// quantizers and the golden model each interpret it on their own. Presets are in presets.h.
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "formats/spec.h"
+
+namespace assay::formats {
+
+/// The values that an OperationOrder reads and writes. `x` is the element; `amax_*` are largest
+/// magnitudes over the finite elements (of the tensor, of the block); `tensor_scale` is the stored
+/// second-level factor; `scale` is the stored (rounded) scale factor of the block; t0..t3 are
+/// temporaries, which survive from the tensor phase to the block phase to the element phase.
+enum class Register : std::uint8_t {
+  x, amax_tensor, amax_block, tensor_scale, scale, t0, t1, t2, t3,
+  constant,  ///< the operation's own constant num/den (exact)
+};
+
+enum class OpCode : std::uint8_t {
+  copy,      ///< dst = a
+  multiply,  ///< dst = a * b
+  divide,    ///< dst = a / b; a nonzero a over zero is Inf of a's sign, 0/0 is NaN
+  minimum,   ///< dst = min(a, b)
+  maximum,   ///< dst = max(a, b)
+  if_zero,   ///< dst = (a == 0) ? b : dst
+};
+
+/// The rounding that follows an operation. format == nullptr: none, the exact value is kept.
+struct Rounding {
+  const FormatSpec* format = nullptr;
+  RoundingMode mode = RoundingMode::nearest_even;
+  Overflow overflow = Overflow::to_infinity;
+};
+
+/// An exact constant num / den * 2^exponent.
+struct Constant {
+  std::int64_t num = 0;
+  std::int64_t den = 1;
+  int exponent = 0;
+};
+
+/// dst = round(op(a, b)); operands that name Register::constant take `constant`.
+struct Operation {
+  OpCode op;
+  Register dst;
+  Register a;
+  Register b = Register::constant;
+  Constant constant = {};
+  Rounding round = {};
+};
+
+/// How a kernel computes scale factors and scaled elements. The element phase leaves the scaled
+/// element in `x`; its rounding to the element format (mode and policy are the caller's) follows.
+/// Real kernels differ from each other exactly here (multiply by a reciprocal or divide, ...).
+struct OperationOrder {
+  std::string_view name;
+  std::span<const Operation> tensor;   ///< from amax_tensor; sets tensor_scale if the format has one
+  std::span<const Operation> block;    ///< from amax_block; sets scale
+  std::span<const Operation> element;  ///< from x
+  std::string_view source;
+};
+
+/// The rule that a scale factor follows in exact arithmetic, a = amax of the block, max = largest
+/// finite element value, emax = its exponent. An OperationOrder is how a kernel evaluates the rule.
+enum class ScaleRule : std::uint8_t {
+  floor,          ///< 2^(floor(log2 a) - emax): OCP MX v1.0 section 6.3; clips up to 2^(emax+1)/max
+  rceil,          ///< 2^ceil(log2(a / max)): never clips (NVIDIA, DeepSeek, cuBLAS)
+  nearest,        ///< a / max (over the tensor scale), to the nearest scale code (NVFP4)
+  amax_over_max,  ///< a / max in the scale format's own precision, FP32
+  given,          ///< learned: the caller supplies the scale factors
+};
+
+enum class TensorScale : std::uint8_t {
+  none,
+  fp32,  ///< a second-level FP32 factor g; value = element * scale * g
+};
+
+/// Elements that share one scale factor: `rows` x `cols` of them. 0 means the whole extent: {1, 0} is
+/// one scale per row, {0, 0} one per tensor. A partial block at the edge is a block of what is there.
+struct BlockShape {
+  std::int64_t rows = 1;
+  std::int64_t cols = 0;
+};
+
+/// A block-scaled format. Dequantized value = element * scale factor * tensor scale (1 if none), exact.
+///
+/// Not-a-number and infinite elements (this project's definition; the specifications leave it open):
+/// they do not count in any amax; a block that has one stores the scale format's canonical NaN and
+/// element codes 0, and dequantizes to NaN throughout.
+struct BlockFormat {
+  std::string_view name;
+  const FormatSpec* element;
+  BlockShape block;
+  const FormatSpec* scale;
+  ScaleRule rule;
+  TensorScale tensor_scale;
+  const OperationOrder* order;
+  std::string_view source;
+};
+
+/// Where the code of element (r, c) lies. 4-bit codes: two to a byte, the even index in the low nibble,
+/// each row (column) starting at a byte; the unused nibble is zero.
+enum class Layout : std::uint8_t { row_major, column_major };
+
+/// Where the scale factor of block (br, bc) lies, bc counting along the row.
+/// row_major: br * ceil(cols / block.cols) + bc.
+/// swizzled_128x4 (cuBLAS and CUTLASS "128x4", scales of 1 byte): with C = block columns,
+/// ((r/128) * ceil(C/4) + c/4) * 512 + (r%32) * 16 + ((r%128)/32) * 4 + c%4,
+/// allocated as ceil(R/128)*128 x ceil(C/4)*4 bytes; padding is read by the hardware and is 0 here.
+enum class ScaleLayout : std::uint8_t { row_major, swizzled_128x4 };
+
+/// A quantized matrix in raw codes.
+struct BlockScaledTensor {
+  const BlockFormat* format = nullptr;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  Layout layout = Layout::row_major;
+  ScaleLayout scale_layout = ScaleLayout::row_major;
+  std::vector<std::uint8_t> codes;         ///< packed, little endian for elements wider than a byte
+  std::vector<std::uint8_t> scales;        ///< codes of the scale format, little endian (FP32: 4 bytes)
+  float tensor_scale = 1.0F;               ///< multiplies; 1 where the format has none
+};
+
+}  // namespace assay::formats
