@@ -96,6 +96,14 @@ inline constexpr Operation fp8_deepseek_v3_block[] = {
     {if_zero, R::t0, R::t0, R::constant, {1}, exact},
     {copy, R::scale, R::t0, R::constant, {}, to_f32},
 };
+/// amax clamped to FP32(1e-4) = 13743895 * 2^-37, over 448, rounded up to a power of two.
+inline constexpr Operation fp8_deepseek_v4_block[] = {
+    {maximum, R::t0, R::amax_block, R::constant, {13743895, 1, -37}, exact},
+    {divide, R::scale, R::t0, R::constant, {448}, up_to_e8m0},
+};
+inline constexpr OperationOrder fp8_deepseek_v4{"fp8-deepseek-v4", {}, fp8_deepseek_v4_block,
+                                                divide_by_power_of_two,
+                                                "DeepSeek act_quant kernel with power-of-two scales"};
 /// x / scale, and 0 where the scale is 0 (a learned scale may be).
 inline constexpr Operation divide_by_scale[] = {
     {divide, R::x, R::x, R::scale, {}, to_f32},
@@ -130,14 +138,22 @@ inline constexpr BlockFormat fp8_deepseek_v3_weight{"fp8-deepseek-v3-weight", &e
 inline constexpr BlockFormat deepseek_v4{"deepseek-v4", &e2m1, {1, 32}, &e8m0, ScaleRule::rceil,
                                          TensorScale::none, &orders::deepseek_v4,
                                          "DeepSeek-V4 expert weights, arXiv 2606.19348 section 5.2.1"};
+inline constexpr BlockFormat fp8_deepseek_v4{"fp8-deepseek-v4", &e4m3, {1, 128}, &e8m0, ScaleRule::rceil,
+                                             TensorScale::none, &orders::fp8_deepseek_v4,
+                                             "DeepSeek-V4 activations, arXiv 2606.19348 section 5.2.1"};
+inline constexpr BlockFormat fp8_deepseek_v4_weight{"fp8-deepseek-v4-weight", &e4m3, {128, 128}, &e8m0,
+                                                    ScaleRule::rceil, TensorScale::none,
+                                                    &orders::fp8_deepseek_v4,
+                                                    "DeepSeek-V4 FP8 weights, arXiv 2606.19348 section 5.2.1"};
 inline constexpr BlockFormat article{"article", &e2m1, {1, 32}, &fp32, ScaleRule::given, TensorScale::none,
                                      &orders::learned, "circulated recipe: expert weights, learned scales"};
 inline constexpr BlockFormat article_attention{"article-attention", &e2m1, {1, 16}, &fp32, ScaleRule::given,
                                                TensorScale::none, &orders::learned,
                                                "circulated recipe: attention weights, learned scales"};
 
-inline constexpr std::array<const BlockFormat*, 9> all_block_formats{
-    &nvfp4,           &nvfp4_divide,           &mxfp4_floor, &mxfp4_rceil, &fp8_deepseek_v3,
-    &fp8_deepseek_v3_weight, &deepseek_v4, &article,     &article_attention};
+inline constexpr std::array<const BlockFormat*, 11> all_block_formats{
+    &nvfp4,           &nvfp4_divide,           &mxfp4_floor,  &mxfp4_rceil,
+    &fp8_deepseek_v3, &fp8_deepseek_v3_weight, &deepseek_v4,  &fp8_deepseek_v4,
+    &fp8_deepseek_v4_weight, &article,         &article_attention};
 
 }  // namespace assay::formats
