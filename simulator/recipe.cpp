@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "simulator/recipe.h"
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include "simulator/embedded_recipes.h"
+#include "simulator/input_error.h"
+#include "simulator/name_list.h"
+
+namespace assay::simulator {
+
+std::string_view name(TensorClass c) { return kTensorClassNames[static_cast<std::size_t>(c)]; }
+std::string_view name(SteKind k) { return kSteNames[static_cast<std::size_t>(k)]; }
+
+TensorClass tensor_class(std::string_view name) {
+  const auto found = std::find(kTensorClassNames.begin(), kTensorClassNames.end(), name);
+  if (found == kTensorClassNames.end()) {
+    throw InputError("unknown tensor class \"" + std::string(name) +
+                     "\"; known: " + name_list(kTensorClassNames) + ".");
+  }
+  return static_cast<TensorClass>(found - kTensorClassNames.begin());
+}
+
+std::string_view OperandFormat::format_name() const { return block ? block->name : element->name; }
+
+Treatment Recipe::treatment(TensorClass c, int expert, std::int64_t step) const {
+  const auto& declared = classes[static_cast<std::size_t>(c)];
+  const Treatment plain{high_precision, high_precision, high_precision, SteKind::identity, {}};
+  const Treatment base = declared.value_or(plain);
+  bool scheduled = false;
+  const ScheduleEntry* last = nullptr;
+  for (const auto& entry : schedule) {
+    const bool applies =
+        entry.tensor_class == c &&
+        (entry.experts.empty() ||
+         std::find(entry.experts.begin(), entry.experts.end(), expert) != entry.experts.end());
+    scheduled = scheduled || applies;
+    if (applies && entry.step <= step) last = &entry;
+  }
+  if (!scheduled) return base;
+  if (last == nullptr) return plain;
+  Treatment t = base;
+  t.weight = last->weight;
+  return t;
+}
+
+Recipe load_recipe(const std::string& name_or_path) {
+  for (const auto& embedded : embedded_recipes) {
+    if (embedded.name == name_or_path) return parse_recipe(embedded.json, name_or_path);
+  }
+  std::ifstream file(name_or_path, std::ios::binary);
+  std::ostringstream text;
+  if (!file || !(text << file.rdbuf())) {
+    throw InputError("recipe " + name_or_path + " is neither a known recipe (" +
+                     name_list(recipe_names()) + ") nor a readable file.");
+  }
+  return parse_recipe(text.str(), name_or_path);
+}
+
+std::vector<std::string_view> recipe_names() {
+  std::vector<std::string_view> names;
+  for (const auto& embedded : embedded_recipes) names.push_back(embedded.name);
+  return names;
+}
+
+std::string_view recipe_json(std::string_view name) {
+  for (const auto& embedded : embedded_recipes) {
+    if (embedded.name == name) return embedded.json;
+  }
+  throw InputError("unknown recipe " + std::string(name) + "; known: " + name_list(recipe_names()) +
+                   ".");
+}
+
+}  // namespace assay::simulator

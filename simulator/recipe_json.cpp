@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+// The JSON form of a recipe. Every key is checked: a misspelt one would silently mean a default.
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "simulator/input_error.h"
+#include "simulator/name_list.h"
+#include "simulator/recipe.h"
+
+namespace assay::simulator {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::array<std::string_view, 7> rounding_names{
+    "nearest_even",    "nearest_away", "toward_zero", "toward_positive",
+    "toward_negative", "to_odd",       "stochastic"};
+
+/// One place of a recipe file: the value and the words that name it in an error.
+class Node {
+ public:
+  Node(const json& value, std::string where) : value_(&value), where_(std::move(where)) {}
+
+  [[noreturn]] void fail(const std::string& what) const {
+    throw InputError(where_ + " " + what + ".");
+  }
+  [[nodiscard]] const json& value() const { return *value_; }
+  [[nodiscard]] bool has(const char* key) const { return value_->contains(key); }
+  [[nodiscard]] Node at(const char* key) const {
+    if (!has(key)) fail(std::string("lacks the key \"") + key + "\"");
+    return {(*value_)[key], where_ + ", \"" + key + "\","};
+  }
+  [[nodiscard]] std::vector<Node> items() const {
+    if (!value_->is_array()) fail("must be a list");
+    std::vector<Node> nodes;
+    for (std::size_t i = 0; i < value_->size(); ++i) {
+      nodes.emplace_back((*value_)[i], where_ + " entry " + std::to_string(i));
+    }
+    return nodes;
+  }
+  [[nodiscard]] std::string text() const {
+    if (!value_->is_string()) fail("must be a string");
+    return value_->get<std::string>();
+  }
+  [[nodiscard]] std::int64_t integer(std::int64_t low, std::int64_t high) const {
+    if (!value_->is_number_integer() ||
+        (value_->is_number_unsigned() && value_->get<std::uint64_t>() > INT64_MAX)) {
+      fail("must be an integer");
+    }
+    const auto v = value_->get<std::int64_t>();
+    if (v < low || v > high) {
+      fail("must lie in " + std::to_string(low) + ".." + std::to_string(high));
+    }
+    return v;
+  }
+  /// A misspelt key would silently mean the default, so every key must be known.
+  void only(std::initializer_list<std::string_view> keys) const {
+    if (!value_->is_object()) fail("must be an object");
+    for (const auto& [key, ignored] : value_->items()) {
+      if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
+        fail("has the unknown key \"" + key + "\"; known: " + name_list(keys));
+      }
+    }
+  }
+  template <std::size_t N>
+  [[nodiscard]] std::size_t choice(const std::array<std::string_view, N>& names) const {
+    const std::string t = text();
+    const auto found = std::find(names.begin(), names.end(), t);
+    if (found == names.end()) fail("is \"" + t + "\"; known: " + name_list(names));
+    return static_cast<std::size_t>(found - names.begin());
+  }
+
+ private:
+  const json* value_;
+  std::string where_;
+};
+
+const formats::FormatSpec* element_format(std::string_view name) {
+  for (const auto* f : formats::all_formats) {
+    if (f->name == name) return f;
+  }
+  return nullptr;
+}
+
+const formats::BlockFormat* block_format(std::string_view name) {
+  for (const auto* f : formats::all_block_formats) {
+    if (f->name == name) return f;
+  }
+  return nullptr;
+}
+
+formats::BlockFormat parse_block_format(const Node& node) {
+  const std::string name = node.text();
+  const auto* found = block_format(name);
+  if (found == nullptr) {
+    std::vector<std::string_view> known;
+    for (const auto* f : formats::all_block_formats) known.push_back(f->name);
+    node.fail("is \"" + name + "\"; known block formats: " + name_list(known));
+  }
+  return *found;
+}
+
+void parse_format_name(const Node& node, OperandFormat& operand) {
+  const std::string name = node.text();
+  operand.element = element_format(name);
+  if (operand.element != nullptr) return;
+  if (const auto* block = block_format(name)) {
+    operand.block = *block;
+    return;
+  }
+  std::vector<std::string_view> known;
+  for (const auto* f : formats::all_formats) known.push_back(f->name);
+  for (const auto* f : formats::all_block_formats) known.push_back(f->name);
+  node.fail("is \"" + name + "\"; known formats: " + name_list(known));
+}
+
+OperandFormat parse_operand(const Node& node) {
+  OperandFormat operand;
+  if (node.value().is_string()) {
+    parse_format_name(node, operand);
+  } else {
+    node.only({"format", "block", "rounding", "random_bits", "scales", "reencode"});
+    parse_format_name(node.at("format"), operand);
+    if (node.has("block")) {
+      const auto sides = node.at("block").items();
+      if (!operand.block || sides.size() != 2) {
+        node.fail("gives a block shape: it needs a block format and [rows, columns], 0 for all");
+      }
+      operand.block->block = {sides[0].integer(0, 1 << 30), sides[1].integer(0, 1 << 30)};
+    }
+    if (node.has("rounding")) {
+      operand.rounding =
+          static_cast<formats::RoundingMode>(node.at("rounding").choice(rounding_names));
+    }
+    if (node.has("random_bits")) {
+      operand.random_bits = static_cast<int>(node.at("random_bits").integer(1, 16));
+    }
+    if (node.has("scales")) {
+      static constexpr std::array<std::string_view, 2> sources{"rule", "least_squares"};
+      operand.scales = static_cast<ScaleSource>(node.at("scales").choice(sources));
+    }
+    if (node.has("reencode")) operand.reencode = parse_block_format(node.at("reencode"));
+  }
+  const bool stochastic = operand.rounding == formats::RoundingMode::stochastic;
+  if (stochastic != (operand.random_bits > 0)) {
+    node.fail("needs \"random_bits\" (1..16) exactly when its rounding is stochastic");
+  }
+  const bool given = operand.block && operand.block->rule == formats::ScaleRule::given;
+  if (given != (operand.scales == ScaleSource::least_squares)) {
+    node.fail(
+        "needs \"scales\": \"least_squares\" exactly when its block format has no scale rule");
+  }
+  if (given && operand.block->element != &formats::e2m1) {
+    node.fail("has given scales: they are known for e2m1 elements only");
+  }
+  return operand;
+}
+
+AccumulatorModel parse_accumulator(const Node& node) {
+  node.only({"kind", "fraction_bits", "promotion"});
+  static constexpr std::array<std::string_view, 2> kinds{"fp32", "truncating"};
+  AccumulatorModel model;
+  model.kind = kinds[node.at("kind").choice(kinds)];
+  const bool truncating = model.kind == "truncating";
+  if (truncating != node.has("fraction_bits")) {
+    node.fail("needs \"fraction_bits\" exactly when its kind is truncating");
+  }
+  if (truncating) model.fraction_bits = static_cast<int>(node.at("fraction_bits").integer(1, 52));
+  if (node.has("promotion")) {
+    model.promotion = static_cast<int>(node.at("promotion").integer(0, 1 << 20));
+  }
+  return model;
+}
+
+Treatment parse_treatment(const Node& node, const OperandFormat& high_precision) {
+  node.only({"class", "weight", "activation", "gradient", "ste", "accumulator"});
+  Treatment t{high_precision, high_precision, high_precision, SteKind::identity, {}};
+  t.weight = parse_operand(node.at("weight"));
+  if (node.has("activation")) t.activation = parse_operand(node.at("activation"));
+  if (node.has("gradient")) t.gradient = parse_operand(node.at("gradient"));
+  if (node.has("ste")) t.ste = static_cast<SteKind>(node.at("ste").choice(kSteNames));
+  if (node.has("accumulator")) t.accumulator = parse_accumulator(node.at("accumulator"));
+  return t;
+}
+
+ScheduleEntry parse_entry(const Node& node) {
+  node.only({"step", "class", "experts", "weight"});
+  ScheduleEntry entry;
+  entry.step = node.at("step").integer(0, INT64_MAX);
+  entry.tensor_class = static_cast<TensorClass>(node.at("class").choice(kTensorClassNames));
+  entry.weight = parse_operand(node.at("weight"));
+  if (node.has("experts") && node.at("experts").value() != "all") {
+    for (const auto& expert : node.at("experts").items()) {
+      entry.experts.push_back(static_cast<int>(expert.integer(0, 1 << 20)));
+    }
+  }
+  return entry;
+}
+
+LossScaling parse_loss_scaling(const Node& node) {
+  node.only({"kind", "initial", "growth_interval"});
+  static constexpr std::array<std::string_view, 3> kinds{"none", "static", "dynamic"};
+  LossScaling scaling;
+  scaling.kind = kinds[node.at("kind").choice(kinds)];
+  if (node.has("initial")) {
+    const auto& v = node.at("initial").value();
+    if (!v.is_number() || !(v.get<double>() > 0)) node.at("initial").fail("must be positive");
+    scaling.initial = v.get<double>();
+  }
+  if (node.has("growth_interval")) {
+    scaling.growth_interval = static_cast<int>(node.at("growth_interval").integer(1, 1 << 30));
+  }
+  return scaling;
+}
+
+Recipe parse(const Node& node) {
+  node.only({"schema_version", "name", "summary", "source", "notes", "high_precision", "classes",
+             "master", "loss_scaling", "schedule"});
+  if (node.at("schema_version").integer(0, INT64_MAX) != 1) {
+    node.at("schema_version").fail("must be 1");
+  }
+  Recipe recipe;
+  recipe.name = node.at("name").text();
+  recipe.summary = node.at("summary").text();
+  recipe.source = node.at("source").text();
+  if (node.has("notes")) {
+    for (const auto& note : node.at("notes").items()) recipe.notes.push_back(note.text());
+  }
+  recipe.high_precision = parse_operand(node.at("high_precision"));
+  recipe.classes.resize(kTensorClassNames.size());
+  for (const auto& item : node.at("classes").items()) {
+    auto& slot = recipe.classes[item.at("class").choice(kTensorClassNames)];
+    if (slot) item.at("class").fail("appears twice");
+    slot = parse_treatment(item, recipe.high_precision);
+  }
+  const std::string master = node.at("master").text();
+  recipe.master = element_format(master);
+  if (recipe.master == nullptr) node.at("master").fail("is \"" + master + "\", not a format");
+  if (node.has("loss_scaling")) recipe.loss_scaling = parse_loss_scaling(node.at("loss_scaling"));
+  if (node.has("schedule")) {
+    for (const auto& item : node.at("schedule").items()) {
+      recipe.schedule.push_back(parse_entry(item));
+      const auto n = recipe.schedule.size();
+      if (n > 1 && recipe.schedule[n - 2].step > recipe.schedule[n - 1].step) {
+        item.fail("has an earlier step than the entry before it; sort the schedule by step");
+      }
+    }
+  }
+  return recipe;
+}
+
+}  // namespace
+
+Recipe parse_recipe(std::string_view text, std::string_view origin) {
+  json parsed;
+  try {
+    parsed = json::parse(text);
+  } catch (const json::parse_error& e) {
+    throw InputError("recipe " + std::string(origin) + " is not JSON: error at byte " +
+                     std::to_string(e.byte) + ".");
+  }
+  return parse(Node(parsed, "recipe " + std::string(origin)));
+}
+
+}  // namespace assay::simulator

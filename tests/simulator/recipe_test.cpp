@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Recipes are data: every shipped file parses and cites a source, the schedule decides what holds
+// at a step, and a bad file is refused with one sentence that names the place.
+#include "simulator/recipe.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "simulator/input_error.h"
+
+namespace assay::simulator {
+namespace {
+
+constexpr std::int64_t end_of_training = std::numeric_limits<std::int64_t>::max();
+
+TEST(Recipe, EveryShippedRecipeParsesAndCitesASource) {
+  ASSERT_EQ(recipe_names().size(), 8U);
+  for (const auto name : recipe_names()) {
+    const Recipe recipe = load_recipe(std::string(name));
+    EXPECT_EQ(recipe.name, name);
+    EXPECT_FALSE(recipe.source.empty());
+    EXPECT_FALSE(recipe.summary.empty());
+  }
+}
+
+TEST(Recipe, RouterStaysInHighPrecisionEverywhere) {
+  for (const auto name : recipe_names()) {
+    const auto t =
+        load_recipe(std::string(name)).treatment(TensorClass::router, -1, end_of_training);
+    EXPECT_EQ(t.weight.format_name(), "bf16") << name;
+  }
+}
+
+TEST(Recipe, DeepSeekV4IsWhatThePaperSays) {
+  const Recipe recipe = load_recipe("deepseek-v4");
+  const auto expert = recipe.treatment(TensorClass::expert, 3, end_of_training);
+  ASSERT_TRUE(expert.weight.block && expert.weight.reencode && expert.activation.block);
+  EXPECT_EQ(expert.weight.block->element, &formats::e2m1);
+  EXPECT_EQ(expert.weight.block->scale, &formats::e8m0);
+  EXPECT_EQ(expert.weight.block->rule, formats::ScaleRule::rceil);
+  EXPECT_EQ(expert.weight.block->block.cols, 32);
+  EXPECT_EQ(expert.weight.reencode->element, &formats::e4m3);
+  EXPECT_EQ(expert.activation.block->block.cols, 128);
+  EXPECT_EQ(expert.ste, SteKind::identity);
+  EXPECT_EQ(recipe.master, &formats::fp32);
+  EXPECT_EQ(recipe.treatment(TensorClass::attention, -1, 0).weight.block->element, &formats::e4m3);
+}
+
+TEST(Recipe, ArticleQuantizesExpertsFirstThenAttention) {
+  const Recipe recipe = load_recipe("article");
+  EXPECT_EQ(recipe.treatment(TensorClass::expert, 0, 999).weight.format_name(), "bf16");
+  EXPECT_EQ(recipe.treatment(TensorClass::expert, 0, 1000).weight.format_name(), "article");
+  EXPECT_EQ(recipe.treatment(TensorClass::attention, -1, 1000).weight.format_name(), "bf16");
+  const auto late = recipe.treatment(TensorClass::attention, -1, 3000);
+  EXPECT_EQ(late.weight.format_name(), "article-attention");
+  EXPECT_EQ(late.weight.block->block.cols, 16);
+  EXPECT_EQ(late.weight.scales, ScaleSource::least_squares);
+  EXPECT_EQ(recipe.master, &formats::bf16);
+  EXPECT_EQ(recipe.loss_scaling.kind, "dynamic");
+}
+
+TEST(Recipe, AScheduleMayNameSomeExperts) {
+  auto text = nlohmann::json::parse(recipe_json("nvfp4"));
+  text["schedule"] = {
+      {{"step", 10}, {"class", "expert"}, {"experts", {1, 2}}, {"weight", "nvfp4"}}};
+  const Recipe recipe = parse_recipe(text.dump(), "test");
+  EXPECT_EQ(recipe.treatment(TensorClass::expert, 1, 9).weight.format_name(), "bf16");
+  EXPECT_EQ(recipe.treatment(TensorClass::expert, 1, 10).weight.format_name(), "nvfp4");
+  // Expert 0 is not scheduled: what its class declares holds from the start.
+  EXPECT_EQ(recipe.treatment(TensorClass::expert, 0, 9).weight.format_name(), "nvfp4");
+}
+
+TEST(Recipe, AnOperandMayChangeTheBlockShape) {
+  auto text = nlohmann::json::parse(recipe_json("nvfp4"));
+  text["classes"][0]["weight"] = {{"format", "nvfp4"}, {"block", {16, 16}}};
+  const auto t = parse_recipe(text.dump(), "test").treatment(TensorClass::expert, 0, 0);
+  EXPECT_EQ(t.weight.block->block.rows, 16);
+  EXPECT_EQ(t.weight.block->element, &formats::e2m1);
+}
+
+struct BadRecipe {
+  const char* name;
+  void (*spoil)(nlohmann::json&);
+  const char* says;
+};
+
+class BadRecipes : public ::testing::TestWithParam<BadRecipe> {};
+
+TEST_P(BadRecipes, AreRefusedWithOneSentence) {
+  auto text = nlohmann::json::parse(recipe_json("article"));
+  GetParam().spoil(text);
+  try {
+    (void)parse_recipe(text.dump(), "bad.json");
+    FAIL() << "accepted";
+  } catch (const InputError& e) {
+    const std::string message = e.what();
+    EXPECT_NE(message.find("bad.json"), std::string::npos) << message;
+    EXPECT_NE(message.find(GetParam().says), std::string::npos) << message;
+    EXPECT_EQ(message.back(), '.');
+    EXPECT_EQ(std::count(message.begin(), message.end(), '\n'), 0);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, BadRecipes,
+    ::testing::Values(
+        BadRecipe{"Version", [](nlohmann::json& j) { j["schema_version"] = 2; }, "must be 1"},
+        BadRecipe{"MissingKey", [](nlohmann::json& j) { j.erase("source"); },
+                  "lacks the key \"source\""},
+        BadRecipe{"UnknownKey", [](nlohmann::json& j) { j["clases"] = 1; },
+                  "unknown key \"clases\""},
+        BadRecipe{"UnknownFormat", [](nlohmann::json& j) { j["high_precision"] = "fp5"; },
+                  "known formats: e2m1"},
+        BadRecipe{"UnknownClass", [](nlohmann::json& j) { j["classes"][0]["class"] = "mlp"; },
+                  "known: attention"},
+        BadRecipe{"ClassTwice", [](nlohmann::json& j) { j["classes"][1]["class"] = "attention"; },
+                  "appears twice"},
+        BadRecipe{
+            "RandomBits",
+            [](nlohmann::json& j) {
+              j["classes"][0]["activation"] = {{"format", "nvfp4"}, {"rounding", "stochastic"}};
+            },
+            "random_bits"},
+        BadRecipe{"LearnedWithoutScales",
+                  [](nlohmann::json& j) { j["classes"][0]["weight"] = "article"; },
+                  "least_squares"},
+        BadRecipe{"ScheduleOrder", [](nlohmann::json& j) { j["schedule"][1]["step"] = 1; },
+                  "sort the schedule"},
+        BadRecipe{"NegativeStep", [](nlohmann::json& j) { j["schedule"][0]["step"] = -1; },
+                  "must lie in"},
+        BadRecipe{"Fraction", [](nlohmann::json& j) { j["schedule"][0]["step"] = 1.5; },
+                  "must be an integer"},
+        BadRecipe{"NotAList", [](nlohmann::json& j) { j["classes"] = 3; }, "must be a list"},
+        BadRecipe{"WrongBlock",
+                  [](nlohmann::json& j) {
+                    j["high_precision"] = {{"format", "bf16"}, {"block", {1, 16}}};
+                  },
+                  "block format"}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(Recipe, UnknownNamesAndBrokenTextAreRefused) {
+  EXPECT_THROW((void)load_recipe("no-such-recipe"), InputError);
+  EXPECT_THROW((void)parse_recipe("{\"name\": ", "cut.json"), InputError);
+  EXPECT_THROW((void)parse_recipe("[]", "list.json"), InputError);
+}
+
+}  // namespace
+}  // namespace assay::simulator
