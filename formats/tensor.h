@@ -116,6 +116,19 @@ enum class Layout : std::uint8_t { row_major, column_major };
 /// allocated as ceil(R/128)*128 x ceil(C/4)*4 bytes; padding is read by the hardware and is 0 here.
 enum class ScaleLayout : std::uint8_t { row_major, swizzled_128x4 };
 
+/// What a quantization is asked for beyond its format: one struct for the fast quantizer and golden.
+struct QuantizeOptions {
+  RoundingMode rounding = RoundingMode::nearest_even;  ///< of elements; scale factors follow the order
+  const Profile* profile = &saturating;  ///< its row for the element format; never for scale factors
+  int random_bits = 16;                  ///< stochastic: 1..16 bits of Philox word row * cols + col
+  std::uint64_t seed = 0;
+  Layout layout = Layout::row_major;
+  ScaleLayout scale_layout = ScaleLayout::row_major;
+  /// ScaleRule::given, and no other: the finite scale factor of block (br, bc) at
+  /// br * ceil(cols / block.cols) + bc, rounded to the scale format to nearest even, saturating.
+  std::span<const float> scales = {};
+};
+
 /// A quantized matrix in raw codes.
 struct BlockScaledTensor {
   const BlockFormat* format = nullptr;

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Where codes and scale factors lie (Layout and ScaleLayout of tensor.h), as index arithmetic: sizes in
+// bytes and positions. All functions are total for rows, cols >= 1 and constexpr.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "formats/tensor.h"
+
+namespace assay::formats {
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
+
+/// The blocks of a rows x cols matrix: how many, and which one holds an element.
+struct BlockGrid {
+  std::int64_t block_rows;  ///< extent of a block, the whole extent resolved
+  std::int64_t block_cols;
+  std::int64_t rows;  ///< number of blocks down and across; the last ones may be partial
+  std::int64_t cols;
+
+  [[nodiscard]] constexpr std::int64_t count() const { return rows * cols; }
+  /// Row-major number of the block that holds element (r, c).
+  [[nodiscard]] constexpr std::int64_t block_of(std::int64_t r, std::int64_t c) const {
+    return r / block_rows * cols + c / block_cols;
+  }
+};
+
+constexpr BlockGrid block_grid(BlockShape block, std::int64_t rows, std::int64_t cols) {
+  const std::int64_t height = block.rows == 0 ? rows : block.rows;
+  const std::int64_t width = block.cols == 0 ? cols : block.cols;
+  return {height, width, ceil_div(rows, height), ceil_div(cols, width)};
+}
+
+/// Bytes of `n` consecutive codes of `bits` bits (4, 8, 16, 32), starting at a byte.
+constexpr std::int64_t packed_bytes(std::int64_t n, int bits) { return ceil_div(n * bits, 8); }
+
+/// Bytes from one row (column) to the next, and of the whole array of codes.
+constexpr std::int64_t code_stride(std::int64_t rows, std::int64_t cols, int bits, Layout layout) {
+  return packed_bytes(layout == Layout::row_major ? cols : rows, bits);
+}
+constexpr std::int64_t code_bytes(std::int64_t rows, std::int64_t cols, int bits, Layout layout) {
+  return code_stride(rows, cols, bits, layout) * (layout == Layout::row_major ? rows : cols);
+}
+
+/// Position of the scale factor of block (r, c) in a grid of `cols` block columns (tensor.h).
+constexpr std::int64_t swizzled_128x4(std::int64_t r, std::int64_t c, std::int64_t cols) {
+  return (r / 128 * ceil_div(cols, 4) + c / 4) * 512 + r % 32 * 16 + r % 128 / 32 * 4 + c % 4;
+}
+constexpr std::int64_t scale_index(std::int64_t r, std::int64_t c, std::int64_t cols,
+                                   ScaleLayout layout) {
+  return layout == ScaleLayout::row_major ? r * cols + c : swizzled_128x4(r, c, cols);
+}
+/// Number of scale factors that the layout allocates, padding included.
+constexpr std::int64_t scale_slots(std::int64_t rows, std::int64_t cols, ScaleLayout layout) {
+  return layout == ScaleLayout::row_major ? rows * cols : round_up(rows, 128) * round_up(cols, 4);
+}
+
+/// The scale factors of a rows x cols grid of one-byte codes from row-major to swizzled_128x4 (padding
+/// 0), and back. Throws std::invalid_argument where `scales` has not the size that the grid implies.
+std::vector<std::uint8_t> swizzle(std::span<const std::uint8_t> scales, std::int64_t rows,
+                                  std::int64_t cols);
+std::vector<std::uint8_t> unswizzle(std::span<const std::uint8_t> scales, std::int64_t rows,
+                                    std::int64_t cols);
+
+/// One code (4, 8, 16, 32 bits, little endian, low nibble first) of a run that starts at `codes`.
+/// store_code() expects the nibble's place to hold zero.
+constexpr std::uint32_t load_code(const std::uint8_t* codes, std::int64_t i, int bits) {
+  if (bits == 4) return codes[i / 2] >> (i % 2 * 4) & 0xF;
+  std::uint32_t code = 0;
+  for (int byte = 0; byte < bits / 8; ++byte) {
+    code |= std::uint32_t{codes[i * (bits / 8) + byte]} << (8 * byte);
+  }
+  return code;
+}
+constexpr void store_code(std::uint8_t* codes, std::int64_t i, int bits, std::uint32_t code) {
+  if (bits == 4) codes[i / 2] = static_cast<std::uint8_t>(codes[i / 2] | code << (i % 2 * 4));
+  for (int byte = 0; byte < bits / 8; ++byte) {
+    codes[i * (bits / 8) + byte] = static_cast<std::uint8_t>(code >> (8 * byte));
+  }
+}
+
+/// The code of element (r, c), and the scale code of its block.
+std::uint32_t element_code(const BlockScaledTensor& tensor, std::int64_t r, std::int64_t c);
+std::uint32_t scale_code(const BlockScaledTensor& tensor, std::int64_t r, std::int64_t c);
+
+}  // namespace assay::formats
