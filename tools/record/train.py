@@ -170,7 +170,7 @@ def main():
         facts |= {"held_out_loss": f"{held_out_loss:.4f}", "seed": args.seed,
                   "batch": f"{args.batch} x {args.length}", "optimizer": f"AdamW, peak {args.rate}",
                   "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
-                  "date": datetime.date.today().isoformat(), "torch": torch.__version__}
+                  "date": datetime.date.today().isoformat(), "torch": str(torch.__version__)}
     facts |= {"parameters": parameters, "files": files, "text_sha256": digest}
     if args.save:
         torch.save({"model": model.state_dict(), "step": step, "facts": facts}, args.save)
