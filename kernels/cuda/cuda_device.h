@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "kernels/device_under_test.h"
+
+namespace assay::kernels {
+
+/// The in-tree GPU kernels on the first CUDA device, or null with one sentence in `reason`: built
+/// without CUDA, no driver, no device, or a device for which this build carries no machine code.
+std::unique_ptr<DeviceUnderTest> make_cuda_device(std::string& reason);
+
+}  // namespace assay::kernels

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Element and scale-factor decoding on the device; exact.
+
+#include <cuda_fp8.h>
+
+#include <cstdint>
+
+namespace assay::kernels::cuda {
+
+/// The sign bit of UE4M3 is ignored; 0x7F is NaN.
+__device__ inline float decode_ue4m3(std::uint8_t code) {
+  __nv_fp8_e4m3 value;
+  value.__x = code & 0x7FU;
+  return static_cast<float>(value);
+}
+
+/// `code` in 0..15. Doubled E2M1 magnitudes are 0 1 2 3 4 6 8 12: one nibble each of a constant.
+__device__ inline float decode_e2m1(int code) {
+  const int doubled = static_cast<int>(0xC8643210U >> (code & 7) * 4 & 15U);
+  const float magnitude = 0.5F * static_cast<float>(doubled);
+  return (code & 8) != 0 ? -magnitude : magnitude;
+}
+
+}  // namespace assay::kernels::cuda
