@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The definition of block quantization: what BlockFormat and its OperationOrder (formats/tensor.h)
+// say, executed without any rounding but the declared ones.
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "formats/presets.h"
+#include "golden/codec.h"
+
+namespace assay::golden {
+
+struct QuantizeOptions {
+  /// How a scaled element becomes a code of the element format.
+  RoundingMode rounding = RoundingMode::nearest_even;
+  /// The element's policy; absent: the profile `saturating`.
+  std::optional<Policy> policy = std::nullopt;
+  /// Stochastic rounding: bits per element and the Philox key (golden/philox.h).
+  int random_bits = 16;
+  std::uint64_t seed = 0;
+  /// The scale factors of ScaleRule::given, one per block, row-major; empty for every other rule.
+  std::span<const float> scales = {};
+  formats::Layout layout = formats::Layout::row_major;
+  formats::ScaleLayout scale_layout = formats::ScaleLayout::row_major;
+};
+
+/// Quantizes the rows x cols matrix x (row-major). NaN and infinite elements count in no amax; a
+/// block that has one stores the scale format's canonical NaN and zero codes. Throws
+/// std::invalid_argument for sizes that do not agree, for given scale factors that are missing,
+/// superfluous, not finite or not values of the scale format, and for whatever encode rejects.
+[[nodiscard]] formats::BlockScaledTensor quantize(std::span<const float> x, std::int64_t rows,
+                                                  std::int64_t cols,
+                                                  const formats::BlockFormat& format,
+                                                  const QuantizeOptions& options = {});
+
+/// element * scale factor * tensor scale of every element, exact, row-major whatever the layout. A
+/// NaN scale factor makes its block NaN. Throws std::invalid_argument for an inconsistent tensor.
+[[nodiscard]] std::vector<Value> dequantize(const formats::BlockScaledTensor& tensor);
+
+}  // namespace assay::golden
