@@ -69,7 +69,7 @@ void require_shape(const Matrix& m, const char* name) {
                                 std::to_string(m.rows) + " x " + std::to_string(m.cols));
 }
 
-void require_shapes(const Matrix& a, const Matrix& b, const Epilogue& epilogue) {
+void require_shapes(const Matrix& a, const Matrix& b, const GemmEpilogue& epilogue) {
   require_shape(a, "A");
   require_shape(b, "B");
   if (a.cols != b.cols)
@@ -118,7 +118,7 @@ Matrix transpose(const Matrix& a) {
   return result;
 }
 
-std::vector<GemmElement> gemm(const Matrix& a, const Matrix& b, const Epilogue& epilogue) {
+std::vector<GemmElement> gemm(const Matrix& a, const Matrix& b, const GemmEpilogue& epilogue) {
   require_shapes(a, b, epilogue);
   const std::vector<Row> a_rows = scaled_rows(a);
   const std::vector<Row> b_rows = scaled_rows(b);

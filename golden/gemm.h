@@ -29,7 +29,7 @@ struct Matrix {
 [[nodiscard]] Matrix transpose(const Matrix& a);
 
 /// What follows the product. C is not read where beta is zero (the convention of the BLAS).
-struct Epilogue {
+struct GemmEpilogue {
   float alpha = 1.0F;
   float beta = 0.0F;
   std::span<const float> c = {};     ///< m x n, row-major, or empty where beta is zero
@@ -47,7 +47,7 @@ struct GemmElement {
 /// A is m x k and B is n x k; m x n elements, row-major. Throws std::invalid_argument for shapes
 /// that do not fit together.
 [[nodiscard]] std::vector<GemmElement> gemm(const Matrix& a, const Matrix& b,
-                                            const Epilogue& epilogue = {});
+                                            const GemmEpilogue& epilogue = {});
 
 /// The codes of correctly rounded results.
 [[nodiscard]] std::vector<std::uint32_t> round_to(const FormatSpec& output,

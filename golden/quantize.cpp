@@ -36,7 +36,7 @@ class Quantizer {
       : x_(x),
         format_(format),
         options_(options),
-        policy_(options.policy.value_or(policy_of(formats::saturating, *format.element))),
+        policy_(policy_of(*options.profile, *format.element)),
         grid_(block_grid(format, rows, cols)) {
     if (static_cast<std::int64_t>(x.size()) != rows * cols)
       throw std::invalid_argument("quantize: x has " + std::to_string(x.size()) +
@@ -90,10 +90,13 @@ class Quantizer {
     return true;
   }
 
+  [[nodiscard]] static std::uint32_t nearest_code(const FormatSpec& spec, const RationalValue& x) {
+    return encode(spec, x, RoundingMode::nearest_even, policy_of(formats::saturating, spec));
+  }
+
   // The order must have left a value of the stored format: storing must not round a second time.
   [[nodiscard]] std::uint32_t stored_code(const FormatSpec& spec, const RationalValue& x) const {
-    const std::uint32_t code =
-        encode(spec, x, RoundingMode::nearest_even, policy_of(formats::saturating, spec));
+    const std::uint32_t code = nearest_code(spec, x);
     if (!x.is_nan() && !(to_rational(decode(spec, code)) == x))
       throw std::invalid_argument("quantize: a scale of " + std::string(format_.name) +
                                   " is not a value of " + std::string(spec.name) +
@@ -128,7 +131,8 @@ class Quantizer {
     if (!std::isfinite(scale))
       throw std::invalid_argument("quantize: given scale factor " + std::to_string(index) +
                                   " is not finite");
-    return to_rational(value_of(scale));
+    return to_rational(
+        decode(*format_.scale, nearest_code(*format_.scale, to_rational(value_of(scale)))));
   }
 
   void quantize_element(const Registers& block, std::int64_t row, std::int64_t col) {

@@ -4,7 +4,6 @@
 // say, executed without any rounding but the declared ones.
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -13,19 +12,7 @@
 
 namespace assay::golden {
 
-struct QuantizeOptions {
-  /// How a scaled element becomes a code of the element format.
-  RoundingMode rounding = RoundingMode::nearest_even;
-  /// The element's policy; absent: the profile `saturating`.
-  std::optional<Policy> policy = std::nullopt;
-  /// Stochastic rounding: bits per element and the Philox key (golden/philox.h).
-  int random_bits = 16;
-  std::uint64_t seed = 0;
-  /// The scale factors of ScaleRule::given, one per block, row-major; empty for every other rule.
-  std::span<const float> scales = {};
-  formats::Layout layout = formats::Layout::row_major;
-  formats::ScaleLayout scale_layout = formats::ScaleLayout::row_major;
-};
+using formats::QuantizeOptions;
 
 /// Quantizes the rows x cols matrix x (row-major). NaN and infinite elements count in no amax; a
 /// block that has one stores the scale format's canonical NaN and zero codes. Throws
