@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cpu/cpu_device.h"
+
+#include <algorithm>
+#include <array>
+
+#include "kernels/cpu/element.h"
+#include "kernels/cpu/kernels.h"
+
+namespace assay::kernels {
+namespace {
+
+using formats::BlockFormat;
+using formats::ScaleLayout;
+
+constexpr std::array quantized{&formats::nvfp4, &formats::nvfp4_divide, &formats::mxfp4_floor,
+                               &formats::mxfp4_rceil, &formats::deepseek_v4};
+/// A and B of the GEMMs; a null A is bf16. How the scales were chosen does not matter to a product,
+/// so one row for each way of scaling stands for all of its rules.
+constexpr std::array<std::array<const BlockFormat*, 2>, 4> products{
+    {{&formats::nvfp4, &formats::nvfp4},
+     {&formats::mxfp4_rceil, &formats::mxfp4_rceil},
+     {nullptr, &formats::nvfp4},
+     {nullptr, &formats::mxfp4_rceil}}};
+constexpr std::array trained{&formats::nvfp4, &formats::nvfp4_divide, &formats::mxfp4_rceil,
+                             &formats::article, &formats::article_attention};
+
+std::vector<Claim> all_claims() {
+  std::vector<Claim> claims;
+  for (const auto layout : {ScaleLayout::row_major, ScaleLayout::swizzled_128x4}) {
+    for (const BlockFormat* format : quantized)
+      for (const char* operation : {"quantize", "dequantize"}) {
+        Claim claim{operation, format};
+        claim.scale_layout = layout;
+        claims.push_back(claim);
+      }
+    for (const auto& [a, b] : products)
+      for (const formats::FormatSpec* output : {&formats::fp32, &formats::bf16}) {
+        Claim claim{"gemm", a, b};
+        claim.scale_layout = layout;
+        claim.accumulator = Accumulator::fp32_fixed_order;
+        claim.output = output;
+        claims.push_back(claim);
+      }
+  }
+  for (const BlockFormat* format : trained)
+    for (const char* operation : {"qat_forward", "qat_backward"})
+      claims.push_back({operation, nullptr, format});
+  return claims;
+}
+
+bool same(const Claim& a, const Claim& b) {
+  return a.operation == b.operation && a.a == b.a && a.b == b.b && a.rounding == b.rounding &&
+         a.scale_layout == b.scale_layout && a.output == b.output;
+}
+
+class CpuDevice final : public DeviceUnderTest {
+ public:
+  [[nodiscard]] std::string name() const override { return "cpu"; }
+  [[nodiscard]] std::vector<Claim> claims() const override { return claims_; }
+
+  Status quantize(const Claim& claim, std::span<const float> x,
+                  formats::BlockScaledTensor& out) const override {
+    if (!has(claim) || out.layout != formats::Layout::row_major) return Status::not_supported;
+    return cpu::quantize(x, out) ? Status::ok : Status::not_supported;
+  }
+
+  Status dequantize(const Claim& claim, const formats::BlockScaledTensor& in,
+                    std::span<float> out) const override {
+    if (!has(claim) || in.layout != formats::Layout::row_major) return Status::not_supported;
+    cpu::dequantize(in, out);
+    return Status::ok;
+  }
+
+  Status gemm(const Claim& claim, const GemmCall& call) const override {
+    if (!has(claim)) return Status::not_supported;
+    std::vector<float> a;
+    if (claim.a == nullptr) {
+      a.resize(call.a_bf16.size());
+      std::transform(call.a_bf16.begin(), call.a_bf16.end(), a.begin(), cpu::decode_bf16);
+    } else {
+      a = cpu::decode_blocks(*call.a);
+    }
+    const std::vector<float> product =
+        cpu::multiply(a, cpu::decode_blocks(*call.b), call.m, call.n, call.k);
+    const float scale =
+        call.alpha * (claim.a != nullptr ? call.a->tensor_scale : 1.0F) * call.b->tensor_scale;
+    for (std::int64_t i = 0; i < call.m; ++i)
+      for (std::int64_t j = 0; j < call.n; ++j) {
+        const std::int64_t at = i * call.n + j;
+        float d = product[at] * scale;
+        if (call.beta != 0.0F) d += call.beta * call.c[at];
+        if (!call.bias.empty()) d += call.bias[j];
+        call.d[at] = claim.output == &formats::bf16 ? cpu::round_to_bf16(d) : d;
+      }
+    return Status::ok;
+  }
+
+  Status qat_forward(const Claim& claim, const QatCall& call) const override {
+    if (!has(claim)) return Status::not_supported;
+    return cpu::qat_forward(claim, call);
+  }
+  Status qat_backward(const Claim& claim, const QatCall& call) const override {
+    if (!has(claim)) return Status::not_supported;
+    return cpu::qat_backward(claim, call);
+  }
+
+ private:
+  [[nodiscard]] bool has(const Claim& claim) const {
+    return std::any_of(claims_.begin(), claims_.end(),
+                       [&](const Claim& own) { return same(own, claim); });
+  }
+
+  std::vector<Claim> claims_ = all_claims();
+};
+
+}  // namespace
+
+std::unique_ptr<DeviceUnderTest> make_cpu_device() { return std::make_unique<CpuDevice>(); }
+
+}  // namespace assay::kernels
