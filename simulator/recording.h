@@ -37,6 +37,7 @@ enum class Role : std::uint8_t {
   row_gate,       ///< [n], the factor of each of these rows when the experts are combined
   tokens,         ///< [sequences, length], ids
   targets,        ///< [sequences, length], the ids to predict
+  router_bias,    ///< [experts], added to the scores for the choice only (of a top_k op)
 };
 std::string_view name(Role role);
 
@@ -45,7 +46,8 @@ enum class OpKind : std::uint8_t {
   rmsnorm,    ///< x * norm_weight / sqrt(mean(x^2) + eps)
   linear,     ///< y = x W^T; with `rows`: x = source[rows]
   attention,  ///< causal softmax attention of inputs {q, k, v}
-  top_k,      ///< of the router's logits: choice and gates
+  top_k,      ///< of the router's logits: choice and gates; number "score": 0 softmax (default),
+              ///< 1 sigmoid, 2 sqrt(softplus)
   swiglu,     ///< silu(inputs[0]) * inputs[1]
   combine,    ///< sum over experts: output[rows] += row_gate * input
   add,        ///< inputs[0] + inputs[1]
