@@ -12,7 +12,8 @@ TEST(Spec, RowsAreConsistent) {
   std::set<std::string_view> names;
   for (const FormatSpec* spec : all_formats) {
     EXPECT_TRUE(names.insert(spec->name).second) << spec->name;
-    EXPECT_LE(spec->sign_bits + spec->exponent_bits + spec->mantissa_bits, spec->storage_bits) << spec->name;
+    EXPECT_LE(spec->sign_bits + spec->exponent_bits + spec->mantissa_bits, spec->storage_bits)
+        << spec->name;
     EXPECT_FALSE(spec->source.empty()) << spec->name;
   }
 }
