@@ -27,7 +27,7 @@ namespace assay::golden {
 [[nodiscard]] Value fp32_dot(std::span<const Value> a, std::span<const Value> b);
 
 /// What follows the dot product.
-struct Epilogue {
+struct Fp32Epilogue {
   float alpha = 1.0F;
   float a_tensor_scale = 1.0F;
   float b_tensor_scale = 1.0F;
@@ -37,6 +37,6 @@ struct Epilogue {
 };
 
 /// d of the formulas above.
-[[nodiscard]] Value fp32_epilogue(const Value& acc, const Epilogue& epilogue);
+[[nodiscard]] Value fp32_epilogue(const Value& acc, const Fp32Epilogue& epilogue);
 
 }  // namespace assay::golden
