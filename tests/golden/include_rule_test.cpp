@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one hard rule: golden sees nothing of the fast code, so a wrong table cannot agree with
+// itself.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <string>
+#include <vector>
+
+namespace assay {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The include directives of a file that golden must not have: anything but the standard library,
+/// Boost.Multiprecision, golden itself and the three data headers of formats.
+std::vector<std::string> forbidden_includes(std::istream& source) {
+  static const std::regex include(R"(^\s*#\s*include\s*(.*))");
+  static const std::regex allowed(
+      R"re((<[a-z0-9_]+>|<boost/multiprecision/cpp_int\.hpp>|"golden/[a-z0-9_]+\.h"|)re"
+      R"re("formats/(spec|tensor|presets)\.h").*)re");
+  std::vector<std::string> found;
+  for (std::string line; std::getline(source, line);) {
+    std::smatch match;
+    if (std::regex_match(line, match, include) && !std::regex_match(match[1].str(), allowed))
+      found.push_back(line);
+  }
+  return found;
+}
+
+TEST(IncludeRule, GoldenIncludesOnlyDataAndItself) {
+  const fs::path root = ASSAY_SOURCE_DIR;
+  std::vector<fs::path> files = {root / "formats/spec.h", root / "formats/tensor.h",
+                                 root / "formats/presets.h"};
+  for (const auto& entry : fs::recursive_directory_iterator(root / "golden"))
+    if (entry.path().extension() == ".h" || entry.path().extension() == ".cpp")
+      files.push_back(entry.path());
+  ASSERT_GT(files.size(), 10U) << "golden/ was not found below " << root;
+  for (const fs::path& file : files) {
+    std::ifstream source(file);
+    ASSERT_TRUE(source) << file;
+    EXPECT_EQ(forbidden_includes(source), std::vector<std::string>{}) << file;
+  }
+}
+
+TEST(IncludeRule, TheScannerSeesViolations) {
+  std::istringstream source(
+      "#include <vector>\n#include \"golden/exact.h\"\n#include \"formats/codec.h\"\n"
+      "  #  include \"kernels/cpu/gemm.h\"\n#include <Eigen/Dense>\n#include \"formats/tensor.h\"\n"
+      "#include ASSAY_HIDDEN\n#include \"../formats/block.h\"\n#include <formats/spec.h>\n");
+  EXPECT_EQ(forbidden_includes(source).size(), 6U);
+}
+
+}  // namespace
+}  // namespace assay
