@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <utility>
 
+#include "formats/names.h"
 #include "simulator/input_error.h"
 #include "simulator/name_list.h"
 #include "simulator/recipe.h"
@@ -13,10 +15,6 @@ namespace assay::simulator {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::array<std::string_view, 7> rounding_names{
-    "nearest_even",    "nearest_away", "toward_zero", "toward_positive",
-    "toward_negative", "to_odd",       "stochastic"};
 
 /// One place of a recipe file: the value and the words that name it in an error.
 class Node {
@@ -77,43 +75,47 @@ class Node {
   std::string where_;
 };
 
-const formats::FormatSpec* element_format(std::string_view name) {
-  for (const auto* f : formats::all_formats) {
-    if (f->name == name) return f;
-  }
-  return nullptr;
+template <class Rows>
+auto find_row(const Rows& rows, std::string_view name) -> typename Rows::value_type {
+  const auto found =
+      std::find_if(rows.begin(), rows.end(), [&](const auto* row) { return row->name == name; });
+  return found == rows.end() ? nullptr : *found;
 }
 
-const formats::BlockFormat* block_format(std::string_view name) {
-  for (const auto* f : formats::all_block_formats) {
-    if (f->name == name) return f;
-  }
-  return nullptr;
+template <class Rows>
+void add_names(const Rows& rows, std::vector<std::string_view>& names) {
+  for (const auto* row : rows) names.push_back(row->name);
 }
 
 formats::BlockFormat parse_block_format(const Node& node) {
   const std::string name = node.text();
-  const auto* found = block_format(name);
-  if (found == nullptr) {
-    std::vector<std::string_view> known;
-    for (const auto* f : formats::all_block_formats) known.push_back(f->name);
-    node.fail("is \"" + name + "\"; known block formats: " + name_list(known));
-  }
-  return *found;
+  const auto* found = find_row(formats::all_block_formats, name);
+  if (found != nullptr) return *found;
+  std::vector<std::string_view> known;
+  add_names(formats::all_block_formats, known);
+  node.fail("has an " + formats::unknown_name("block format", name, known));
 }
 
 void parse_format_name(const Node& node, OperandFormat& operand) {
   const std::string name = node.text();
-  operand.element = element_format(name);
+  operand.element = find_row(formats::all_formats, name);
   if (operand.element != nullptr) return;
-  if (const auto* block = block_format(name)) {
+  if (const auto* block = find_row(formats::all_block_formats, name)) {
     operand.block = *block;
     return;
   }
   std::vector<std::string_view> known;
-  for (const auto* f : formats::all_formats) known.push_back(f->name);
-  for (const auto* f : formats::all_block_formats) known.push_back(f->name);
-  node.fail("is \"" + name + "\"; known formats: " + name_list(known));
+  add_names(formats::all_formats, known);
+  add_names(formats::all_block_formats, known);
+  node.fail("has an " + formats::unknown_name("format", name, known));
+}
+
+formats::RoundingMode parse_rounding(const Node& node) {
+  try {
+    return formats::find_rounding_mode(node.text());
+  } catch (const std::invalid_argument& e) {
+    node.fail(std::string("has an ") + e.what());
+  }
 }
 
 OperandFormat parse_operand(const Node& node) {
@@ -131,8 +133,7 @@ OperandFormat parse_operand(const Node& node) {
       operand.block->block = {sides[0].integer(0, 1 << 30), sides[1].integer(0, 1 << 30)};
     }
     if (node.has("rounding")) {
-      operand.rounding =
-          static_cast<formats::RoundingMode>(node.at("rounding").choice(rounding_names));
+      operand.rounding = parse_rounding(node.at("rounding"));
     }
     if (node.has("random_bits")) {
       operand.random_bits = static_cast<int>(node.at("random_bits").integer(1, 16));
@@ -152,8 +153,8 @@ OperandFormat parse_operand(const Node& node) {
     node.fail(
         "needs \"scales\": \"least_squares\" exactly when its block format has no scale rule");
   }
-  if (given && operand.block->element != &formats::e2m1) {
-    node.fail("has given scales: they are known for e2m1 elements only");
+  if (operand.reencode && (!operand.block || operand.block->scale != &formats::e8m0)) {
+    node.fail("re-encodes values that need not fit FP32: it needs a block format with e8m0 scales");
   }
   return operand;
 }
@@ -236,7 +237,7 @@ Recipe parse(const Node& node) {
     slot = parse_treatment(item, recipe.high_precision);
   }
   const std::string master = node.at("master").text();
-  recipe.master = element_format(master);
+  recipe.master = find_row(formats::all_formats, master);
   if (recipe.master == nullptr) node.at("master").fail("is \"" + master + "\", not a format");
   if (node.has("loss_scaling")) recipe.loss_scaling = parse_loss_scaling(node.at("loss_scaling"));
   if (node.has("schedule")) {

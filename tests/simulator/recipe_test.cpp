@@ -113,7 +113,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadRecipe{"UnknownKey", [](nlohmann::json& j) { j["clases"] = 1; },
                   "unknown key \"clases\""},
         BadRecipe{"UnknownFormat", [](nlohmann::json& j) { j["high_precision"] = "fp5"; },
-                  "known formats: e2m1"},
+                  "unknown format"},
         BadRecipe{"UnknownClass", [](nlohmann::json& j) { j["classes"][0]["class"] = "mlp"; },
                   "known: attention"},
         BadRecipe{"ClassTwice", [](nlohmann::json& j) { j["classes"][1]["class"] = "attention"; },
