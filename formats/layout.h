@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// Where codes and scale factors lie (Layout and ScaleLayout of tensor.h), as index arithmetic: sizes in
-// bytes and positions. All functions are total for rows, cols >= 1 and constexpr.
+// Where codes and scale factors lie (Layout and ScaleLayout of tensor.h), as index arithmetic:
+// sizes in bytes and positions. All functions are total for rows, cols >= 1 and constexpr.
 
 #include <cstdint>
 #include <span>
@@ -58,8 +58,9 @@ constexpr std::int64_t scale_slots(std::int64_t rows, std::int64_t cols, ScaleLa
   return layout == ScaleLayout::row_major ? rows * cols : round_up(rows, 128) * round_up(cols, 4);
 }
 
-/// The scale factors of a rows x cols grid of one-byte codes from row-major to swizzled_128x4 (padding
-/// 0), and back. Throws std::invalid_argument where `scales` has not the size that the grid implies.
+/// The scale factors of a rows x cols grid of one-byte codes from row-major to swizzled_128x4
+/// (padding 0), and back. Throws std::invalid_argument where `scales` has not the size that the
+/// grid implies.
 std::vector<std::uint8_t> swizzle(std::span<const std::uint8_t> scales, std::int64_t rows,
                                   std::int64_t cols);
 std::vector<std::uint8_t> unswizzle(std::span<const std::uint8_t> scales, std::int64_t rows,
@@ -81,6 +82,11 @@ constexpr void store_code(std::uint8_t* codes, std::int64_t i, int bits, std::ui
     codes[i * (bits / 8) + byte] = static_cast<std::uint8_t>(code >> (8 * byte));
   }
 }
+
+/// A rows x cols matrix of packed row-major codes as the packed row-major codes of its transpose,
+/// which are its own column-major ones.
+std::vector<std::uint8_t> transpose_codes(std::span<const std::uint8_t> codes, std::int64_t rows,
+                                          std::int64_t cols, int bits);
 
 /// The code of element (r, c), and the scale code of its block.
 std::uint32_t element_code(const BlockScaledTensor& tensor, std::int64_t r, std::int64_t c);

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// The element phase and the largest magnitudes, in Highway vectors. Included by block_kernels.cpp
+// only.
+
+#if defined(ASSAY_FORMATS_BLOCK_ELEMENTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ASSAY_FORMATS_BLOCK_ELEMENTS_INL_H_
+#undef ASSAY_FORMATS_BLOCK_ELEMENTS_INL_H_
+#else
+#define ASSAY_FORMATS_BLOCK_ELEMENTS_INL_H_
+#endif
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <cstring>
+
+#include "formats/block_kernels.h"
+#include "formats/encode-inl.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace assay::formats {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using F32 = hn::ScalableTag<float>;
+using I32 = hn::ScalableTag<std::int32_t>;
+using U8 = hn::Rebind<std::uint8_t, I32>;
+using VF = hn::Vec<F32>;
+using VI = hn::Vec<I32>;
+
+/// Calls body(block, x, count, readable) for the part of the run in each of its blocks.
+template <class Body>
+HWY_INLINE void for_each_block(const Run& run, Body body) {
+  std::size_t done = 0;
+  std::size_t count = std::min(run.size, run.block_cols - run.first);
+  for (std::size_t block = 0; done < run.size; ++block) {
+    body(block, run.x + done, count, run.readable - done);
+    done += count;
+    count = std::min(run.size - done, run.block_cols);
+  }
+}
+
+/// x[0, count), 0 beyond.
+HWY_INLINE VF load_part(const float* x, std::size_t count) {
+  HWY_ALIGN float buffer[hn::MaxLanes(F32())] = {};
+  std::memcpy(buffer, x, count * sizeof(float));
+  return hn::Load(F32(), buffer);
+}
+
+HWY_INLINE VI abs_bits(VF x) {
+  const I32 d;
+  return hn::And(hn::BitCast(d, x), hn::Set(d, 0x7FFFFFFF));
+}
+
+HWY_INLINE void block_amax(const Run& run, std::uint32_t* amax) {
+  const F32 df;
+  const I32 di;
+  const std::size_t lanes = hn::Lanes(df);
+  for_each_block(run, [&](std::size_t b, const float* x, std::size_t count, std::size_t) {
+    VI most = hn::Zero(di);
+    std::size_t i = 0;
+    for (; i + lanes <= count; i += lanes) most = hn::Max(most, abs_bits(hn::LoadU(df, x + i)));
+    if (i < count) most = hn::Max(most, abs_bits(load_part(x + i, count - i)));
+    const auto largest = static_cast<std::uint32_t>(hn::GetLane(hn::MaxOfLanes(di, most)));
+    amax[b] = std::max(amax[b], largest);
+  });
+}
+
+HWY_INLINE std::uint32_t finite_amax(const float* x, std::size_t n) {
+  const F32 df;
+  const I32 di;
+  const std::size_t lanes = hn::Lanes(df);
+  const VI infinity = hn::Set(di, 0x7F800000);
+  VI most = hn::Zero(di);
+  VI more = hn::Zero(di);
+  const auto take = [&](VI so_far, VF v) {
+    const VI a = abs_bits(v);
+    return hn::Max(so_far, hn::IfThenElseZero(hn::Lt(a, infinity), a));
+  };
+  std::size_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    most = take(most, hn::LoadU(df, x + i));
+    more = take(more, hn::LoadU(df, x + i + lanes));
+  }
+  for (; i < n; i += lanes) most = take(most, load_part(x + i, std::min(lanes, n - i)));
+  return static_cast<std::uint32_t>(hn::GetLane(hn::MaxOfLanes(di, hn::Max(most, more))));
+}
+
+/// Scales each element as `path` says and encodes it. `sticky` (modes that must tell a tiny value
+/// from zero): where the exact x / 2^k underflows FP32 to 0, the smallest FP32 value of that sign
+/// stands in for it; a format of at most 8 bits has no value or threshold between the two.
+template <ElementPath path, bool sticky, bool stochastic>
+HWY_INLINE void encode_elements(const EncodeParams& params, const Run& run, const float* factor,
+                                const std::uint32_t* random, std::uint8_t* codes) {
+  const F32 df;
+  const I32 di;
+  const std::size_t lanes = hn::Lanes(df);
+  for_each_block(run, [&](std::size_t b, const float* x, std::size_t count, std::size_t readable) {
+    const VF s = hn::Set(df, path == ElementPath::power_of_two ? 1.0F / factor[b] : factor[b]);
+    const auto done = static_cast<std::size_t>(x - run.x);
+    // The last vector of a block may reach into the next block, which overwrites its codes.
+    for (std::size_t i = 0; i < count; i += lanes) {
+      const VF v = i + lanes <= readable ? hn::LoadU(df, x + i) : load_part(x + i, count - i);
+      const VF scaled = path == ElementPath::divide ? hn::Div(v, s) : hn::Mul(v, s);
+      VI bits = hn::BitCast(di, scaled);
+      if constexpr (sticky) {
+        const auto flushed = hn::And(hn::Eq(scaled, hn::Zero(df)), hn::Ne(v, hn::Zero(df)));
+        bits = hn::Or(bits, hn::IfThenElseZero(hn::RebindMask(di, flushed), hn::Set(di, 1)));
+      }
+      VI code;
+      if constexpr (stochastic) {
+        const VI words = hn::LoadU(di, reinterpret_cast<const std::int32_t*>(random) + done + i);
+        code = EncodeStochasticVec<Shape::is_signed>(di, params, bits, words);
+      } else {
+        code = EncodeVec<Shape::is_signed>(di, params, bits);
+      }
+      hn::StoreU(hn::DemoteTo(U8(), code), U8(), codes + done + i);
+    }
+  });
+}
+
+template <bool stochastic>
+HWY_INLINE void encode_elements(const ElementJob& job, const Run& run, const float* factor,
+                                const std::uint32_t* random, std::uint8_t* codes) {
+  const EncodeParams p = job.params;
+  switch (job.path) {
+    case ElementPath::multiply:
+      return encode_elements<ElementPath::multiply, false, stochastic>(p, run, factor, random,
+                                                                       codes);
+    case ElementPath::divide:
+      return encode_elements<ElementPath::divide, false, stochastic>(p, run, factor, random, codes);
+    default:
+      break;
+  }
+  if (!stochastic && job.sticky) {
+    return encode_elements<ElementPath::power_of_two, true, false>(p, run, factor, random, codes);
+  }
+  encode_elements<ElementPath::power_of_two, false, stochastic>(p, run, factor, random, codes);
+}
+
+HWY_INLINE void pack_nibbles(const std::uint8_t* codes, std::size_t n, std::uint8_t* packed) {
+  std::size_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const hn::ScalableTag<std::int16_t> d16;
+  const hn::Repartition<std::uint8_t, decltype(d16)> d8;
+  const hn::Rebind<std::uint8_t, decltype(d16)> half;
+  const std::size_t step = hn::Lanes(d8);
+  for (; i + step <= n; i += step) {
+    // Little endian: the first code is the low byte; its nibble stays, the second moves down beside
+    // it.
+    const auto pairs = hn::BitCast(d16, hn::LoadU(d8, codes + i));
+    const auto both = hn::And(hn::Or(pairs, hn::ShiftRight<4>(pairs)), hn::Set(d16, 0xFF));
+    hn::StoreU(hn::DemoteTo(half, both), half, packed + i / 2);
+  }
+#endif
+  for (; i < n; i += 2) {
+    const unsigned high = i + 1 < n ? codes[i + 1] : 0U;
+    packed[i / 2] = static_cast<std::uint8_t>(codes[i] | high << 4);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace assay::formats
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

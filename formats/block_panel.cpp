@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "formats/block_panel.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+
+#include "formats/array.h"
+#include "formats/codec.h"
+
+namespace assay::formats {
+namespace {
+
+constexpr std::uint32_t kInfinityBits = 0x7F800000;
+
+/// Scratch of a thread, reused from panel to panel; what a panel reads it has written before.
+struct Scratch {
+  Registers blocks;
+  Registers elements;
+  alignas(64) std::array<std::uint32_t, kLanes> amax;
+  alignas(64) std::array<std::uint32_t, kLanes> scale_codes;
+  std::array<float, kLanes> factor;
+  std::array<bool, kLanes> blank;  // all codes 0 whatever the elements
+  bool any_blank;
+  alignas(64) std::array<std::uint8_t, kChunk + kSlack> codes;
+  alignas(64) std::array<std::uint32_t, kChunk + kSlack> random;
+};
+
+class PanelWork {
+ public:
+  PanelWork(const PanelJob& job, const Panel& panel, Scratch& scratch)
+      : job_(job),
+        context_(job.context),
+        s_(scratch),
+        kernels_(block_kernels()),
+        panel_(panel),
+        units_(static_cast<std::size_t>(panel.rows * panel.cols)),
+        first_row_(panel.row * context_.unit.rows),
+        first_col_(panel.col * context_.unit.cols),
+        last_row_(std::min(job.tile.rows, first_row_ + panel.rows * context_.unit.rows)),
+        last_col_(std::min(job.tile.cols, first_col_ + panel.cols * context_.unit.cols)) {}
+
+  void run() {
+    find_amax();
+    find_scales();
+    store_scales();
+    const bool fast = find_factors();
+    for (std::int64_t row = first_row_; row < last_row_; ++row) {
+      const std::int64_t step = static_cast<std::int64_t>(fast ? kChunk : kLanes);
+      for (std::int64_t col = first_col_; col < last_col_; col += step) {
+        const std::int64_t size = std::min(step, last_col_ - col);
+        fast ? encode_fast(row, col, size) : encode_general(row, col, size);
+      }
+    }
+  }
+
+ private:
+  [[nodiscard]] std::int64_t unit_row(std::int64_t row) const {
+    return (row - first_row_) / context_.unit.rows;
+  }
+
+  [[nodiscard]] Run run_of(std::int64_t row, std::int64_t col, std::int64_t size) const {
+    const std::int64_t offset = row * job_.tile.cols + col;
+    return {job_.x.data() + offset, static_cast<std::size_t>(size),
+            job_.x.size() - static_cast<std::size_t>(offset),
+            static_cast<std::size_t>((col - first_col_) % context_.unit.cols),
+            static_cast<std::size_t>(context_.unit.cols)};
+  }
+
+  /// The number of the block that unit (i, j) of the panel lies in, in the whole tensor.
+  [[nodiscard]] std::size_t block_of(std::int64_t i, std::int64_t j) const {
+    return static_cast<std::size_t>(
+        context_.grid.block_of(job_.tile.row + first_row_ + i * context_.unit.rows,
+                               job_.tile.col + first_col_ + j * context_.unit.cols));
+  }
+
+  template <class Body>
+  void for_each_unit(Body body) const {
+    std::size_t unit = 0;
+    for (std::int64_t i = 0; i < panel_.rows; ++i) {
+      for (std::int64_t j = 0; j < panel_.cols; ++j) body(unit++, i, j);
+    }
+  }
+
+  void find_amax() {
+    if (!job_.amax.empty()) {
+      for_each_unit([&](std::size_t u, std::int64_t i, std::int64_t j) {
+        s_.amax[u] = job_.amax[block_of(i, j)];
+      });
+      return;
+    }
+    std::fill_n(s_.amax.begin(), units_, 0);
+    for (std::int64_t row = first_row_; row < last_row_; ++row) {
+      kernels_.block_amax(run_of(row, first_col_, last_col_ - first_col_),
+                          s_.amax.data() + unit_row(row) * panel_.cols);
+    }
+  }
+
+  [[nodiscard]] bool poisoned(std::size_t unit) const { return s_.amax[unit] >= kInfinityBits; }
+
+  void find_scales() {
+    const BlockFormat& format = *context_.format;
+    for (std::size_t r = 0; r < job_.tensor.registers.size(); ++r) {
+      // Only tensor registers that a phase has set are ever read (order.h); copying all is cheap
+      // where panels are full, and the tensor phase of most formats is empty.
+      if (!format.order->tensor.empty()) {
+        std::fill_n(s_.blocks.lanes[r].begin(), units_, job_.tensor.registers[r]);
+      }
+    }
+    double* amax = s_.blocks.of(Register::amax_block);
+    for (std::size_t u = 0; u < units_; ++u) {
+      const float value = std::bit_cast<float>(s_.amax[u]);
+      amax[u] = poisoned(u) ? 0.0 : static_cast<double>(value);
+    }
+    if (format.rule == ScaleRule::given) {
+      const Policy policy{Overflow::saturate, NanRule::canonical, UnsignedRule::clamp};
+      for_each_unit([&](std::size_t u, std::int64_t i, std::int64_t j) {
+        const float given = context_.scales[block_of(i, j)];
+        s_.scale_codes[u] = encode(*format.scale, given, RoundingMode::nearest_even, policy);
+        s_.blocks.of(Register::scale)[u] =
+            static_cast<double>(decode(*format.scale, s_.scale_codes[u]));
+      });
+    }
+    kernels_.evaluate(format.order->block, s_.blocks, units_, false);
+    if (format.rule != ScaleRule::given) {
+      // Exact: plan_order has seen that the last rounding of scale was to this format.
+      kernels_.encode_scales(s_.blocks.of(Register::scale), s_.scale_codes.data(), units_,
+                             {format.scale, RoundingMode::nearest_even, Overflow::saturate});
+    }
+    for (std::size_t u = 0; u < units_; ++u) {
+      if (poisoned(u)) s_.scale_codes[u] = fields_of(*format.scale).canonical_nan();
+    }
+  }
+
+  void store_scales() {
+    const BlockShape block = context_.format->block;
+    const int bits = context_.format->scale->storage_bits;
+    for_each_unit([&](std::size_t u, std::int64_t i, std::int64_t j) {
+      // A whole-extent block belongs to the unit that holds its first element of the tile.
+      const std::int64_t row = block.rows == 0 ? 0 : panel_.row + i;
+      const std::int64_t col = block.cols == 0 ? 0 : panel_.col + j;
+      if ((block.rows == 0 && panel_.row + i != 0) || (block.cols == 0 && panel_.col + j != 0))
+        return;
+      store_code(job_.out.scales.data(),
+                 scale_index(row, col, job_.grid.cols, job_.out.scale_layout), bits,
+                 s_.scale_codes[u]);
+    });
+  }
+
+  /// False where a factor makes the vector kernels inapplicable.
+  bool find_factors() {
+    const ElementPlan& plan = context_.plan;
+    s_.any_blank = false;
+    bool fast = context_.fast;
+    const double* factor = fast ? s_.blocks.of(plan.factor) : nullptr;
+    for (std::size_t u = 0; u < units_; ++u) {
+      s_.blank[u] = poisoned(u);
+      if (fast) {
+        s_.factor[u] = static_cast<float>(factor[u]);
+        const bool zero = plan.path == ElementPath::divide && s_.factor[u] == 0;
+        if (zero && plan.zero_guarded) {
+          s_.blank[u] = true;
+          s_.factor[u] = 1;
+        } else if (zero || !std::isfinite(s_.factor[u])) {
+          fast = false;
+        }
+      }
+      s_.any_blank |= s_.blank[u];
+    }
+    return fast;
+  }
+
+  void fill_random(std::int64_t row, std::int64_t col, std::size_t n) {
+    const std::int64_t first = (job_.tile.row + row) * context_.cols + job_.tile.col + col;
+    philox_words(context_.seed, static_cast<std::uint64_t>(first), std::span(s_.random).first(n));
+  }
+
+  [[nodiscard]] std::uint8_t* out_row(std::int64_t row) const {
+    const std::int64_t stride =
+        packed_bytes(job_.tile.cols, context_.format->element->storage_bits);
+    return job_.out.codes.data() + row * stride;
+  }
+
+  void encode_fast(std::int64_t row, std::int64_t col, std::int64_t size) {
+    const auto n = static_cast<std::size_t>(size);
+    if (context_.element.stochastic) fill_random(row, col, n);
+    const Run run = run_of(row, col, size);
+    const auto unit = static_cast<std::size_t>(unit_row(row) * panel_.cols +
+                                               (col - first_col_) / context_.unit.cols);
+    kernels_.encode_elements(context_.element, run, s_.factor.data() + unit, s_.random.data(),
+                             s_.codes.data());
+    if (s_.any_blank) clear_blank(run, unit);
+    const int bits = context_.format->element->storage_bits;
+    std::uint8_t* out =
+        out_row(row) + col * bits / 8;  // whole: PanelGrid starts panels at even columns
+    if (bits == 4) {
+      kernels_.pack_nibbles(s_.codes.data(), n, out);
+    } else {
+      std::memcpy(out, s_.codes.data(), n);
+    }
+  }
+
+  void clear_blank(const Run& run, std::size_t unit) {
+    std::size_t done = 0;
+    std::size_t count = std::min(run.size, run.block_cols - run.first);
+    for (; done < run.size; ++unit) {
+      if (s_.blank[unit]) std::memset(s_.codes.data() + done, 0, count);
+      done += count;
+      count = std::min(run.size - done, run.block_cols);
+    }
+  }
+
+  void encode_general(std::int64_t row, std::int64_t col, std::int64_t size) {
+    const auto n = static_cast<std::size_t>(size);
+    const BlockFormat& format = *context_.format;
+    const bool stochastic = context_.rounding == RoundingMode::stochastic;
+    if (stochastic) fill_random(row, col, n);
+    const Run run = run_of(row, col, size);
+    std::array<std::size_t, kLanes> unit;
+    for (std::size_t i = 0; i < n; ++i) {
+      unit[i] = static_cast<std::size_t>(unit_row(row) * panel_.cols +
+                                         (col - first_col_ + static_cast<std::int64_t>(i)) /
+                                             context_.unit.cols);
+      for (std::size_t r = 0; r < s_.blocks.lanes.size(); ++r) {
+        s_.elements.lanes[r][i] = s_.blocks.lanes[r][unit[i]];
+      }
+      s_.elements.of(Register::x)[i] = s_.blank[unit[i]] ? 0.0 : static_cast<double>(run.x[i]);
+    }
+    kernels_.evaluate(format.order->element, s_.elements, n, true);
+    for (std::size_t i = 0; i < n; ++i) {
+      if (s_.blank[unit[i]]) continue;
+      const Random random =
+          stochastic ? Random{context_.random_bits, s_.random[i] >> (32 - context_.random_bits)}
+                     : Random{};
+      store_code(out_row(row), col + static_cast<std::int64_t>(i), format.element->storage_bits,
+                 encode(*format.element, s_.elements.of(Register::x)[i], context_.rounding,
+                        context_.policy, random));
+    }
+  }
+
+  const PanelJob& job_;
+  const PanelContext& context_;
+  Scratch& s_;
+  const BlockKernels& kernels_;
+  const Panel& panel_;
+  const std::size_t units_;
+  const std::int64_t first_row_, first_col_, last_row_, last_col_;  // elements of the tile
+};
+
+}  // namespace
+
+PanelContext::PanelContext(const BlockFormat& f, std::int64_t r, std::int64_t c,
+                           const QuantizeOptions& options)
+    : format(&f),
+      rows(r),
+      cols(c),
+      grid(block_grid(f.block, r, c)),
+      unit{f.block.rows == 0 ? 64 : f.block.rows,
+           f.block.cols == 0 ? static_cast<std::int64_t>(kChunk) : f.block.cols},
+      plan(plan_order(f)),
+      policy(profile_row(*options.profile, *f.element).policy),
+      rounding(options.rounding),
+      random_bits(options.random_bits),
+      seed(options.seed),
+      scales(options.scales) {
+  require_expressible(*f.element, policy);
+  require_random_bits(rounding, random_bits);
+  // A stochastic threshold has p + n significant bits, and quotients allow 25 (order.h).
+  if (rounding == RoundingMode::stochastic && plan.quotient &&
+      f.element->mantissa_bits + 1 + random_bits > 25) {
+    throw std::invalid_argument(
+        "quantize to " + std::string(f.name) +
+        ": stochastic rounding of unrounded quotients needs fewer random bits");
+  }
+  const Fields fields = fields_of(*f.element);
+  fast = plan.path != ElementPath::general && f.element->storage_bits <= 8 &&
+         fields.sign_bits == 1 && fields.subnormals && array_codec_handles(fields);
+  if (!fast) return;
+  const bool directed = rounding == RoundingMode::toward_positive ||
+                        rounding == RoundingMode::toward_negative ||
+                        rounding == RoundingMode::to_odd;
+  element = {plan.path, rounding == RoundingMode::stochastic, directed,
+             encode_params(fields, rounding, policy, random_bits)};
+}
+
+TensorPhase PanelContext::tensor_phase(float amax) const {
+  TensorPhase phase{{}, 1.0F};
+  Registers registers{};
+  registers.of(Register::amax_tensor)[0] = static_cast<double>(amax);
+  block_kernels().evaluate(format->order->tensor, registers, 1, false);
+  for (std::size_t r = 0; r < phase.registers.size(); ++r) {
+    phase.registers[r] = registers.lanes[r][0];
+  }
+  if (format->tensor_scale == TensorScale::fp32) {
+    phase.scale = static_cast<float>(registers.of(Register::tensor_scale)[0]);
+  }
+  return phase;
+}
+
+PanelGrid::PanelGrid(const PanelContext& context, const Tile& tile) {
+  const BlockShape unit = context.unit;
+  unit_rows_ = ceil_div(tile.rows, unit.rows);
+  unit_cols_ = ceil_div(tile.cols, unit.cols);
+  const auto chunk = static_cast<std::int64_t>(kChunk);
+  const auto lanes = static_cast<std::int64_t>(kLanes);
+  // A row of a panel is a chunk; a panel is at most 16 chunks, which fits a second-level cache.
+  panel_cols_ =
+      std::clamp(std::min(chunk, 16 * chunk / unit.rows) / unit.cols, std::int64_t{1}, lanes);
+  if (unit.cols % 2 != 0) panel_cols_ += panel_cols_ % 2;  // a nibble pair never spans two panels
+  panel_cols_ = std::min(panel_cols_, unit_cols_);
+  panel_rows_ = std::clamp(16 * chunk / (panel_cols_ * unit.cols * unit.rows), std::int64_t{1},
+                           lanes / panel_cols_);
+  down_ = ceil_div(unit_rows_, panel_rows_);
+  across_ = ceil_div(unit_cols_, panel_cols_);
+}
+
+Panel PanelGrid::panel(std::int64_t i) const {
+  const std::int64_t row = i / across_ * panel_rows_;
+  const std::int64_t col = i % across_ * panel_cols_;
+  return {row, std::min(panel_rows_, unit_rows_ - row), col,
+          std::min(panel_cols_, unit_cols_ - col)};
+}
+
+void quantize_panel(const PanelJob& job, const Panel& panel) {
+  static thread_local Scratch scratch;
+  PanelWork(job, panel, scratch).run();
+}
+
+}  // namespace assay::formats
