@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// Dequantizers: element * scale factor * tensor scale, rounded once to FP32.
+#include <array>
+#include <cmath>
+
+#include "golden/bounds.h"
+#include "golden/layout.h"
+#include "golden/quantize.h"
+#include "proptests/generators.h"
+#include "proptests/judge.h"
+#include "proptests/property.h"
+#include "proptests/tensor_edits.h"
+
+namespace assay::proptests {
+namespace {
+
+using kernels::Claim;
+
+struct Case {
+  Claim claim;
+  formats::BlockScaledTensor in;
+};
+
+class DequantizeExperiment final : public Experiment {
+ public:
+  explicit DequantizeExperiment(Case c) : case_(std::move(c)) {}
+
+  [[nodiscard]] Answer ask(const kernels::DeviceUnderTest& dut,
+                           std::uint8_t poison) const override {
+    const std::size_t count = case_.in.rows * case_.in.cols;
+    std::vector<float> out = to_floats(std::vector<std::uint8_t>(count * sizeof(float), poison));
+    Fingerprint before;
+    before.add(case_.in);
+    const kernels::Status status = dut.dequantize(case_.claim, case_.in, out);
+    Fingerprint after;
+    after.add(case_.in);
+    return {status, {to_bytes(out)}, !(before == after)};
+  }
+
+  /// The payload of a NaN is left open; the sign of zero is not, because -0 is a code of E2M1.
+  [[nodiscard]] Ruling judge(const Answer& answer) const override {
+    const std::vector<golden::Value> exact = golden::dequantize(case_.in);
+    std::vector<golden::RationalValue> reference;
+    reference.reserve(exact.size());
+    for (const golden::Value& v : exact) reference.push_back(golden::to_rational(v));
+    const std::vector<float> observed = to_floats(answer.outputs[0]);
+    Ruling ruling = judge_array("x", case_.in.cols, formats::fp32, observed, reference,
+                                std::vector<golden::Bound>(exact.size()));
+    for (std::size_t i = 0; i < exact.size() && !ruling.mismatch; ++i)
+      if (exact[i].is_zero() && std::signbit(observed[i]) != exact[i].negative)
+        ruling.mismatch = Mismatch{"x[" + std::to_string(i / case_.in.cols) + "," +
+                                       std::to_string(i % case_.in.cols) + "]",
+                                   "bit exact (sign of zero)",
+                                   show(exact[i].negative ? -0.0F : 0.0F),
+                                   show(observed[i]),
+                                   "0",
+                                   ""};
+    return ruling;
+  }
+
+  [[nodiscard]] std::vector<NamedText> describe() const override {
+    return {{"in", show_tensor(case_.in)}};
+  }
+
+ private:
+  Case case_;
+};
+
+rc::Seq<Case> simpler(const Case& c) {
+  return edited(c, tensor_edits(c.in), [](Case& to, const TensorEdit& e) { perform(e, to.in); });
+}
+
+struct Aspect {
+  const char* slug;
+  Scales scales;
+  bool nan_scale;
+  bool long_side;
+  const char* statement;
+};
+constexpr std::array aspects{
+    Aspect{"all_codes", Scales::any_normal, false, false,
+           "every element code times every scale code has the value of the format's tables"},
+    Aspect{"extreme_scales", Scales::extreme, false, false,
+           "scale factors at both ends of their format, subnormals included, keep their values"},
+    Aspect{"not_a_number", Scales::any_normal, true, false,
+           "a NaN scale factor makes its block NaN, and nothing else"},
+    Aspect{"layout", Scales::powers_of_two, false, true,
+           "every element meets the scale factor of its own block, wherever the layout put it"},
+};
+
+Case draw_case(const Aspect& aspect, const Claim& claim, const rc::Random& random) {
+  Draw draw(random);
+  const std::int64_t block = claim.a->block.cols;
+  std::int64_t rows = draw.between(1, 3);
+  std::int64_t cols = draw.between(1, 2 * block);
+  if (aspect.long_side) {
+    rows = draw.one_in(2) ? draw.between(30, 140) : 1;
+    cols = rows > 1 ? 2 : block * draw.between(4, 9);
+  }
+  Case c{claim,
+         draw_tensor(draw, *claim.a, rows, cols, claim.scale_layout, Codes::any, aspect.scales)};
+  if (aspect.nan_scale) {
+    const golden::BlockGrid grid = golden::block_grid(*claim.a, rows, cols);
+    const std::int64_t row = draw.between(0, grid.down - 1);
+    golden::store_scale(c.in, row, draw.between(0, grid.across - 1),
+                        golden::canonical_nan(*claim.a->scale));
+  }
+  return c;
+}
+
+}  // namespace
+
+std::vector<Property> dequantize_properties() {
+  std::vector<Property> properties;
+  for (const formats::BlockFormat* format :
+       {&formats::nvfp4, &formats::nvfp4_divide, &formats::mxfp4_floor, &formats::mxfp4_rceil,
+        &formats::deepseek_v4})
+    for (const Aspect& aspect : aspects)
+      properties.push_back(
+          {"dequantize." + std::string(format->name) + "." + aspect.slug,
+           std::string(format->element->source) + "; " + std::string(format->scale->source),
+           aspect.statement,
+           [format](const Claim& c) { return c.operation == "dequantize" && c.a == format; },
+           [&aspect](const Claim& claim, const rc::Random& random) {
+             return shrinkable_experiment<Case>(
+                 [&] { return draw_case(aspect, claim, random); }, simpler,
+                 [](Case&& c) { return std::make_shared<DequantizeExperiment>(std::move(c)); });
+           }});
+  return properties;
+}
+
+}  // namespace assay::proptests

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proptests/property.h"
+namespace assay::proptests {
+std::vector<Property> qat_properties() { return {}; }
+}  // namespace assay::proptests

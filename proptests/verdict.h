@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// What a property's run ends with. Statuses and their meaning: docs/certify.md.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace assay::proptests {
+
+enum class Status : std::uint8_t {
+  pass,
+  fail,
+  not_supported,  ///< the device claims nothing that the property is about
+  skipped,        ///< ran, but no case could be judged
+  crash,
+  timeout,
+  error,  ///< the suite itself failed; nothing is known about the device
+  expected_fail,
+  unexpected_pass,
+};
+[[nodiscard]] std::string_view name_of(Status status);
+
+/// One difference between what was required and what was observed.
+struct Mismatch {
+  std::string where;      ///< the output element, e.g. d[0,3]
+  std::string criterion;  ///< bit exact, bound ..., unchanged inputs, ...
+  std::string expected;   ///< bits and value
+  std::string observed;
+  std::string exact;     ///< the exact value, where there is one
+  std::string distance;  ///< in ulps of the output format, where it is defined
+};
+
+struct NamedText {
+  std::string name, text;
+};
+
+/// The smallest failing case that was found, ready to be read and replayed.
+struct Counterexample {
+  std::int64_t case_index = 0;
+  std::string token;  ///< --case
+  std::int64_t shrink_steps = 0;
+  Mismatch mismatch;
+  std::vector<NamedText> operands;  ///< codes and values
+  std::string replay;               ///< the whole command
+};
+
+struct Verdict {
+  std::string property;
+  std::string section;    ///< the specification it follows from
+  std::string statement;  ///< what must hold, in one sentence
+  Status status = Status::error;
+  std::int64_t cases = 0;          ///< generated and run
+  std::int64_t undecided = 0;      ///< of these: no bound exists (an intermediate may overflow)
+  std::int64_t not_supported = 0;  ///< of these: declined by the device
+  std::string detail;              ///< why, where it is neither pass nor fail
+  std::optional<Counterexample> counterexample;
+};
+
+}  // namespace assay::proptests
