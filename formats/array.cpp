@@ -23,12 +23,15 @@ namespace assay::formats {
 namespace HWY_NAMESPACE {
 
 // `words`: one random word per element, or null for the deterministic modes.
-template <Shape shape, int storage_bits, bool stochastic>
+enum class Kernel { deterministic, nearest, stochastic };
+
+template <Shape shape, int storage_bits, Kernel kernel>
 void EncodeChunk(const EncodeParams& p, const float* in, std::size_t count,
                  const std::uint32_t* words, std::uint8_t* out) {
   const hn::ScalableTag<std::int32_t> di;
   const hn::ScalableTag<float> df;
   const hn::RebindToUnsigned<decltype(di)> du;
+  constexpr bool stochastic = kernel == Kernel::stochastic;
   const std::size_t lanes = hn::Lanes(di);
   const auto codes = [&](const float* from, const std::uint32_t* random) {
     const auto bits = hn::BitCast(di, hn::LoadU(df, from));
@@ -37,7 +40,8 @@ void EncodeChunk(const EncodeParams& p, const float* in, std::size_t count,
       return EncodeStochasticVec<shape>(di, p, bits, r);
     } else {
       (void)random;
-      return EncodeVec<shape>(di, p, bits);
+      if constexpr (kernel == Kernel::nearest) return EncodeNearestVec(di, p, bits);
+      if constexpr (kernel == Kernel::deterministic) return EncodeVec<shape>(di, p, bits);
     }
   };
   std::size_t i = 0;
@@ -55,35 +59,38 @@ void EncodeChunk(const EncodeParams& p, const float* in, std::size_t count,
   std::memcpy(out + i * storage_bits / 8, tail_codes, (rest * storage_bits + 7) / 8);
 }
 
-template <bool stochastic>
+template <Kernel kernel>
+void EncodeSigned(int storage_bits, const EncodeParams& p, const float* in, std::size_t count,
+                  const std::uint32_t* words, std::uint8_t* out) {
+  switch (storage_bits) {
+    case 4:
+      return EncodeChunk<Shape::is_signed, 4, kernel>(p, in, count, words, out);
+    case 8:
+      return EncodeChunk<Shape::is_signed, 8, kernel>(p, in, count, words, out);
+    case 16:
+      return EncodeChunk<Shape::is_signed, 16, kernel>(p, in, count, words, out);
+    default:
+      return EncodeChunk<Shape::is_signed, 32, kernel>(p, in, count, words, out);
+  }
+}
+
+template <Kernel kernel>
 void EncodeAs(const FormatSpec& spec, const EncodeParams& p, const float* in, std::size_t count,
               const std::uint32_t* words, std::uint8_t* out) {
-  const Shape shape = spec.subnormals
-                          ? (spec.sign_bits != 0 ? Shape::is_signed : Shape::is_unsigned)
-                          : Shape::zeroless;
-  const auto width = spec.storage_bits;
-  if (shape == Shape::is_unsigned) {
-    EncodeChunk<Shape::is_unsigned, 8, stochastic>(p, in, count, words, out);
-  } else if (shape == Shape::zeroless) {
-    EncodeChunk<Shape::zeroless, 8, stochastic>(p, in, count, words, out);
-  } else if (width == 4) {
-    EncodeChunk<Shape::is_signed, 4, stochastic>(p, in, count, words, out);
-  } else if (width == 8) {
-    EncodeChunk<Shape::is_signed, 8, stochastic>(p, in, count, words, out);
-  } else if (width == 16) {
-    EncodeChunk<Shape::is_signed, 16, stochastic>(p, in, count, words, out);
-  } else {
-    EncodeChunk<Shape::is_signed, 32, stochastic>(p, in, count, words, out);
+  if (spec.sign_bits != 0) return EncodeSigned<kernel>(spec.storage_bits, p, in, count, words, out);
+  if (spec.subnormals) {
+    return EncodeChunk<Shape::is_unsigned, 8, kernel>(p, in, count, words, out);
   }
+  return EncodeChunk<Shape::zeroless, 8, kernel>(p, in, count, words, out);
 }
 
 void EncodeF32(const FormatSpec& spec, const EncodeParams& p, const float* in, std::size_t count,
                const std::uint32_t* words, std::uint8_t* out) {
-  if (words != nullptr) {
-    EncodeAs<true>(spec, p, in, count, words, out);
-  } else {
-    EncodeAs<false>(spec, p, in, count, nullptr, out);
+  if (words != nullptr) return EncodeAs<Kernel::stochastic>(spec, p, in, count, words, out);
+  if (p.plain_nearest) {
+    return EncodeSigned<Kernel::nearest>(spec.storage_bits, p, in, count, nullptr, out);
   }
+  EncodeAs<Kernel::deterministic>(spec, p, in, count, nullptr, out);
 }
 
 void PhiloxFill(std::uint64_t seed, std::uint64_t first_block, std::size_t blocks,
@@ -116,25 +123,33 @@ using detail::for_each_chunk;
 using detail::require_valid;
 
 static_assert(std::all_of(all_formats.begin(), all_formats.end(), [](const FormatSpec* spec) {
-  return array_codec_handles(fields_of(*spec));
+  const bool byte = spec->storage_bits == 8;  // the width of the kernels for formats without a sign
+  return array_codec_handles(fields_of(*spec)) && (spec->sign_bits != 0 ? spec->subnormals : byte);
 }));
 
 EncodeParams params_of(const FormatSpec& spec, const ArrayOptions& options) {
   return encode_params(fields_of(spec), options.mode, options.policy, options.random_bits);
 }
 
+// `words`: random words of this chunk, or null.
+void encode_with(const FormatSpec& spec, const EncodeParams& params, const float* in,
+                 const std::uint32_t* words, std::size_t first, std::size_t count,
+                 std::uint8_t* out) {
+  // FP32 as destination rounds nothing: its stochastic mode is any other.
+  if (params.shift == 0) words = nullptr;
+  std::uint8_t* const to = out + first * static_cast<std::size_t>(spec.storage_bits) / 8;
+  HWY_DYNAMIC_DISPATCH(EncodeF32)(spec, params, in, count, words, to);
+}
+
 // One chunk of FP32 values whose first element has logical index options.first_index + first.
 void encode_chunk(const FormatSpec& spec, const EncodeParams& params, const ArrayOptions& options,
                   const float* in, std::size_t first, std::size_t count, std::uint8_t* out) {
-  std::uint8_t* const to = out + first * static_cast<std::size_t>(spec.storage_bits) / 8;
-  // FP32 as destination rounds nothing; its stochastic mode is any other.
-  if (options.mode != RoundingMode::stochastic || params.shift == 0) {
-    HWY_DYNAMIC_DISPATCH(EncodeF32)(spec, params, in, count, nullptr, to);
-    return;
-  }
   std::array<std::uint32_t, chunk> words;
-  philox_words(options.seed, options.first_index + first, std::span(words).first(count));
-  HWY_DYNAMIC_DISPATCH(EncodeF32)(spec, params, in, count, words.data(), to);
+  const bool stochastic = options.mode == RoundingMode::stochastic;
+  if (stochastic) {
+    philox_words(options.seed, options.first_index + first, std::span(words).first(count));
+  }
+  encode_with(spec, params, in, stochastic ? words.data() : nullptr, first, count, out);
 }
 
 }  // namespace
@@ -178,6 +193,26 @@ void encode_array(const FormatSpec& spec, std::span<const float> in, const Array
   for_each_chunk(in.size(), options.threads, [&](std::size_t first, std::size_t count) {
     encode_chunk(spec, params, options, in.data() + first, first, count, out.data());
   });
+}
+
+void encode_array(const FormatSpec& spec, std::span<const float> in,
+                  std::span<const std::uint32_t> words, const ArrayOptions& options,
+                  std::span<std::uint8_t> out) {
+  require_valid(spec, options, in.size(), out.size());
+  if (options.mode != RoundingMode::stochastic || words.size() != in.size()) {
+    throw std::invalid_argument(
+        fmt::format("random words go with stochastic rounding, one per element: {} words for {}",
+                    words.size(), in.size()));
+  }
+  const EncodeParams params = params_of(spec, options);
+  for_each_chunk(in.size(), options.threads, [&](std::size_t first, std::size_t count) {
+    encode_with(spec, params, in.data() + first, words.data() + first, first, count, out.data());
+  });
+}
+
+const char* simd_target() {
+  const std::int64_t chosen = hwy::SupportedTargets() & HWY_TARGETS;
+  return hwy::TargetName(chosen & -chosen);  // better targets have lower bits
 }
 
 void encode_array(const FormatSpec& spec, const FormatSpec& source,

@@ -34,6 +34,13 @@ std::size_t packed_size(const FormatSpec& spec, std::size_t count);
 void encode_array(const FormatSpec& spec, std::span<const float> in, const ArrayOptions& options,
                   std::span<std::uint8_t> out);
 
+/// Stochastic rounding with the caller's random words, one per element, of which the top n bits
+/// count; seed and first_index are not used. words.size() == in.size(); options.mode must be
+/// stochastic.
+void encode_array(const FormatSpec& spec, std::span<const float> in,
+                  std::span<const std::uint32_t> words, const ArrayOptions& options,
+                  std::span<std::uint8_t> out);
+
 /// FP64 sources are rounded once, by the scalar codec. Profiles: policy_for_f64().
 void encode_array(const FormatSpec& spec, std::span<const double> in, const ArrayOptions& options,
                   std::span<std::uint8_t> out);
@@ -47,6 +54,9 @@ void encode_array(const FormatSpec& spec, const FormatSpec& source,
 /// The exact values of out.size() codes. codes.size() == packed_size(spec, out.size()).
 void decode_array(const FormatSpec& spec, std::span<const std::uint8_t> codes, std::span<float> out,
                   int threads = 1);
+
+/// The instruction set that the dispatch has chosen on this machine ("AVX2", "AVX3", "NEON" ...).
+const char* simd_target();
 
 /// out[i] = the Philox word of element first_index + i (philox.h).
 void philox_words(std::uint64_t seed, std::uint64_t first_index, std::span<std::uint32_t> out);

@@ -126,6 +126,34 @@ HWY_INLINE V EncodeVec(DI di, const EncodeParams& p, V bits) {
   return Finish<shape>(di, p, bits, sign, magnitude, code);
 }
 
+/// EncodeVec for nearest_even where p.plain_nearest: formats with a sign whose binades are all
+/// normal FP32 numbers, one code for every NaN, and overflow to the code after the largest finite
+/// one or to that itself, so that a minimum does it. About twice as fast; tests hold it against
+/// EncodeVec's callers.
+///
+/// Below the lowest normal binade the unit is q = 2^(1 - bias - m) throughout: FP32 addition of
+/// C = 2^23 q rounds to a multiple of q, ties to even, and C + kq has the bits of C plus k. (The
+/// sum stays below 2C, for |x| < 2^m q.) Assumes the default rounding mode of the processor, as the
+/// divisions of block quantizers do.
+template <class DI, class V = hn::Vec<DI>>
+HWY_INLINE V EncodeNearestVec(DI di, const EncodeParams& p, V bits) {
+  const hn::RebindToFloat<DI> df;
+  const hn::RebindToUnsigned<DI> du;
+  const V magnitude = hn::And(bits, hn::Set(di, 0x7FFFFFFF));
+  const auto unit = hn::Set(df, p.subnormal_unit);
+  const V small =
+      hn::Sub(hn::BitCast(di, hn::Add(hn::BitCast(df, magnitude), unit)), hn::BitCast(di, unit));
+  const V odd = hn::And(hn::ShiftRightSame(magnitude, p.shift), hn::Set(di, 1));
+  const V add = hn::Set(di, p.add_positive - ((p.lowest - 1) << 23));
+  const V normal = hn::ShiftRightSame(hn::Add(magnitude, hn::Add(add, odd)), p.shift);
+  V code = hn::IfThenElse(hn::Lt(magnitude, hn::Set(di, p.lowest << 23)), small, normal);
+  code = hn::Min(code, hn::Set(di, p.overflow_infinite));
+  const auto sign = hn::ShiftRightSame(hn::BitCast(du, hn::Xor(bits, magnitude)), p.sign_shift);
+  code = hn::Or(code, hn::BitCast(di, sign));
+  return hn::IfThenElse(hn::Gt(magnitude, hn::Set(di, 0x7F800000)), hn::Set(di, p.nan_positive),
+                        code);
+}
+
 /// The same for stochastic rounding; `words` holds 32 random bits per lane, of which the top n
 /// count. Not for FP32 as destination, where nothing is rounded.
 ///

@@ -32,6 +32,8 @@ struct EncodeParams {
   std::int32_t zero;             ///< formats without a zero: code of zero
   std::uint32_t sign_bits_read;  ///< 0x80000000, or 0 where the sign is ignored
   std::uint32_t random_mask;     ///< stochastic: the top n bits of a word
+  bool plain_nearest;            ///< EncodeNearestVec may be used
+  float subnormal_unit;          ///< its 2^23 units of the lowest binade
 };
 
 /// What the aligned-integer kernel needs of a format: at least two bits to discard below FP32's, so
@@ -70,6 +72,11 @@ constexpr EncodeParams encode_params(const Fields& f, RoundingMode mode, const P
   };
   const bool rejects = policy.unsigned_rule == UnsignedRule::nan;
   const bool ignores_sign = f.sign_bits == 0 && policy.unsigned_rule == UnsignedRule::absolute;
+  const std::int32_t over_code = code(overflow_magnitude(f, policy.overflow));
+  const bool plain_nearest = mode == RoundingMode::nearest_even && f.sign_bits != 0 &&
+                             f.subnormals && f.bias < 127 && f.mantissa_bits > 0 &&
+                             over_code <= code(f.max_finite()) + 1 &&
+                             (policy.nan != NanRule::keep_sign);
   const std::int32_t rejected = rejects ? code(f.canonical_nan()) : 0;
   return {
       .shift = shift,
@@ -89,6 +96,12 @@ constexpr EncodeParams encode_params(const Fields& f, RoundingMode mode, const P
       .zero = rejected,
       .sign_bits_read = ignores_sign ? 0 : 0x80000000U,
       .random_mask = random_bits == 0 ? 0 : ~std::uint32_t{0} << (32 - random_bits),
+      .plain_nearest = plain_nearest,
+      .subnormal_unit =
+          plain_nearest
+              ? __builtin_bit_cast(float, static_cast<std::uint32_t>(151 - f.bias - f.mantissa_bits)
+                                              << 23)
+              : 0.0F,
   };
 }
 

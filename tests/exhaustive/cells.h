@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The cells of the sweeps over all 2^32 FP32 inputs: which conversion, and what answers for it.
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "formats/codec.h"
+
+namespace assay::exhaustive {
+
+/// Writes the packed codes that bit patterns [first, first + count) must get (array.h's packing).
+/// Both numbers are multiples of 2. Thread-safe.
+using Oracle =
+    std::function<void(std::uint64_t first, std::size_t count, std::span<std::uint8_t> out)>;
+
+struct Cell {
+  std::string oracle_name;  ///< golden or cuda
+  std::string profile;      ///< of a cuda cell; empty: the policy is spelt out
+  const formats::FormatSpec* spec;
+  formats::RoundingMode mode;
+  formats::Policy policy;
+  std::function<Oracle()> make_oracle;  ///< costly for golden: made when the cell runs
+
+  [[nodiscard]] std::string name() const;
+};
+
+/// e2m1, e4m3, ue4m3, e8m0, bf16 in six modes and every policy they can express, held against
+/// golden::decision_intervals.
+std::vector<Cell> golden_cells();
+
+/// `cuda13` and `cuda13-nosat` held against the host functions of the CUDA headers; empty where the
+/// headers were not found.
+std::vector<Cell> cuda_cells();
+
+}  // namespace assay::exhaustive

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// codec_sweep: the codec over its whole domain. Without options every cell runs; each prints one
+// line; exit 1 if any input differs, 4 for bad usage, 5 if the filter leaves nothing.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "exhaustive/ledger.h"
+#include "exhaustive/sweep.h"
+
+namespace assay::exhaustive {
+namespace {
+
+struct Job {
+  std::string name;   ///< cell, as --only matches it
+  std::string group;  ///< ledger row
+  std::function<Outcome(int threads)> run;
+};
+
+std::vector<Job> all_jobs() {
+  std::vector<Job> jobs;
+  const auto add = [&jobs](const std::vector<Cell>& cells) {
+    for (const Cell& cell : cells) {
+      const std::string group =
+          cell.profile.empty()
+              ? fmt::format(
+                    "{}, six deterministic modes, every policy it can express; all FP32 "
+                    "inputs against golden's decision intervals",
+                    cell.spec->name)
+              : fmt::format("{}, {}; all FP32 inputs against the CUDA headers' host functions",
+                            cell.spec->name, cell.profile);
+      jobs.push_back({cell.name(), group, [cell](int threads) { return sweep(cell, threads); }});
+    }
+  };
+  add(golden_cells());
+  add(cuda_cells());
+  struct Stochastic {
+    const formats::FormatSpec* spec;
+    int per_interval;
+    int intervals;
+  };
+  // e2m1 in full; wider formats have more intervals, of which some and fewer inputs in each.
+  for (const Stochastic& s :
+       {Stochastic{&formats::e2m1, 4096, 1 << 20}, Stochastic{&formats::e4m3, 64, 1 << 20},
+        Stochastic{&formats::bf16, 16, 256}}) {
+    jobs.push_back({fmt::format("golden/{}/stochastic", s.spec->name),
+                    fmt::format("{}, stochastic, n = 1..16, all 2^n words on {} inputs per "
+                                "interval (count: roundings)",
+                                s.spec->name, s.per_interval),
+                    [s](int threads) {
+                      return sweep_stochastic(*s.spec, s.per_interval, s.intervals, threads);
+                    }});
+  }
+  return jobs;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"The codec over its whole domain, held against golden and the CUDA headers"};
+  std::vector<std::string> only;
+  int threads = 1;
+  bool list = false;
+  std::string ledger;
+  std::string commit;
+  app.add_option("--only", only, "cells whose name has one of these strings");
+  app.add_option("--threads", threads, "threads")->check(CLI::Range(1, 4096));
+  app.add_flag("--list", list, "print the names of the cells and run none");
+  app.add_option("--ledger", ledger, "rewrite this driver's section of LEDGER.md");
+  app.add_option("--commit", commit, "recorded in the ledger");
+  CLI11_PARSE(app, argc, argv);
+
+  std::vector<LedgerRow> rows;
+  std::uint64_t differences = 0;
+  int ran = 0;
+  for (const Job& job : all_jobs()) {
+    const auto matches = [&job](const std::string& part) {
+      return job.name.find(part) != std::string::npos;
+    };
+    if (!only.empty() && std::none_of(only.begin(), only.end(), matches)) continue;
+    ++ran;
+    if (list) {
+      fmt::print("{}\n", job.name);
+      continue;
+    }
+    const Outcome outcome = job.run(threads);
+    differences += outcome.differences;
+    fmt::print("{}: {} inputs, {} differences, {:.1f} s{}{}\n", job.name, outcome.inputs,
+               outcome.differences, outcome.seconds, outcome.first.empty() ? "" : "; ",
+               outcome.first);
+    std::fflush(stdout);
+    add_to_ledger(rows, {job.group, 1, outcome.inputs, outcome.differences, outcome.seconds});
+  }
+  if (ran == 0) {
+    fmt::print(stderr, "no cell has such a name; --list prints them\n");
+    return 5;
+  }
+  std::string command = "codec_sweep";
+  for (const std::string& part : only) command += " --only " + part;
+  if (threads != 1) command += fmt::format(" --threads {}", threads);
+  if (!ledger.empty() && !list) write_ledger(ledger, "codec", rows, command, commit);
+  return differences == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace assay::exhaustive
+
+int main(int argc, char** argv) {
+  try {
+    return assay::exhaustive::run(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "codec_sweep: {}\n", error.what());
+    return 4;
+  }
+}

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+# assay_bench: the benchmark behind `assay bench codec`. The loops over the CUDA headers are a library of
+# their own, at the compiler's best for this machine; the codec is what ships.
+include(CheckCXXCompilerFlag)
+check_cxx_compiler_flag(-march=native ASSAY_HAVE_MARCH_NATIVE)
+set(baseline_flags -O3 -DNDEBUG)
+if(ASSAY_HAVE_MARCH_NATIVE)
+  list(APPEND baseline_flags -march=native)
+endif()
+list(JOIN baseline_flags " " baseline_flags_text)
+if(ASSAY_CUDA_HEADERS)
+  add_library(assay_cuda_baseline STATIC cuda_baseline.cpp)
+  target_include_directories(assay_cuda_baseline SYSTEM PRIVATE ${ASSAY_CUDA_HEADERS})
+  target_compile_options(assay_cuda_baseline PRIVATE ${baseline_flags})
+  target_compile_definitions(assay_cuda_baseline PRIVATE ASSAY_BASELINE_FLAGS="${baseline_flags_text}")
+else()
+  add_library(assay_cuda_baseline STATIC cuda_baseline_absent.cpp)
+endif()
+target_include_directories(assay_cuda_baseline PUBLIC ${PROJECT_SOURCE_DIR})
+target_link_libraries(assay_cuda_baseline PUBLIC assay_flags)
+
+string(TOUPPER "${CMAKE_BUILD_TYPE}" build_type)
+string(STRIP "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${build_type}}" codec_flags)
+add_library(assay_bench STATIC bench_codec.cpp)
+target_compile_definitions(assay_bench PRIVATE ASSAY_CODEC_FLAGS="${codec_flags}")
+target_link_libraries(assay_bench PUBLIC assay_formats PRIVATE assay_cuda_baseline assay_simulator
+                      nlohmann_json::nlohmann_json fmt::fmt)
+if(OpenMP_CXX_FOUND)
+  target_link_libraries(assay_bench PRIVATE OpenMP::OpenMP_CXX)
+endif()
