@@ -63,6 +63,7 @@ struct Shard {
   std::vector<std::int64_t> shape;
   int rank = 0;
   int microbatch = 0;
+  bool operator==(const Shard&) const = default;
 };
 
 struct TensorEntry {
@@ -71,6 +72,7 @@ struct TensorEntry {
   Dtype dtype;
   std::vector<std::int64_t> shape;  ///< global
   std::vector<Shard> shards;  ///< tile the shape; the same piece from several ranks is allowed
+  bool operator==(const TensorEntry&) const = default;
 };
 
 struct Op {
@@ -88,17 +90,19 @@ struct Op {
   /// Throws InputError that names the op and what it lacks.
   const std::string& tensor(Role role) const;
   double number(const std::string& key) const;
+  bool operator==(const Op&) const = default;
 };
 
 struct Provenance {
   std::string text;                          ///< where the data comes from
   std::string licence;                       ///< of the data
   std::map<std::string, std::string> facts;  ///< gpu, date, seed, loss, framework, ...
+  bool operator==(const Provenance&) const = default;
 };
 
 /// recording.json, checked but without the tensors' bytes. Throws InputError. Guarantees: names and
-/// ids are unique, every op's tensors and inputs exist, no shard leaves its folder or its tensor,
-/// the shards of a tensor tile it.
+/// ids are unique, every op's tensors exist and its inputs stand before it, no shard leaves the
+/// folder or its tensor, the shards of a tensor tile it.
 struct RecordingHeader {
   std::string name;
   std::int64_t training_step = 0;
@@ -106,6 +110,7 @@ struct RecordingHeader {
   Provenance provenance;
   std::vector<Op> ops;  ///< in the order of execution
   std::vector<TensorEntry> tensors;
+  bool operator==(const RecordingHeader&) const = default;
 };
 RecordingHeader parse_recording(std::string_view json, std::string_view file_name);
 /// The canonical JSON; parse_recording(to_json(h)) equals h.
