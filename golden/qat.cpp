@@ -174,11 +174,14 @@ QatGradients qat_backward(const QatLayer& layer, std::span<const float> dy) {
     result.dbias.push_back(sum);
   }
   if (layer.estimator == Estimator::lsq) result.dscale = scale_gradients(layer, t, g);
+  result.dw_passes.assign(g.size(), true);
   if (layer.estimator != Estimator::identity) {
     const BlockGrid grid = block_grid(*t.format, layer.n, layer.k);
     for (std::int64_t j = 0; j < layer.n; ++j) {
       for (std::int64_t p = 0; p < layer.k; ++p) {
-        if (!weight_at(layer, t, grid, j, p).inside()) g[j * layer.k + p] = Value::zero(false);
+        if (weight_at(layer, t, grid, j, p).inside()) continue;
+        g[j * layer.k + p] = Value::zero(false);
+        result.dw_passes[j * layer.k + p] = false;
       }
     }
   }

@@ -82,6 +82,7 @@ struct ScaleGradient {
 struct QatGradients {
   std::vector<Value> dx;              ///< m x k
   std::vector<Value> dw;              ///< n x k
+  std::vector<bool> dw_passes;        ///< n x k: the estimator's mask; false: dw is exactly 0
   std::vector<Value> dbias;           ///< n, also without a bias
   std::vector<ScaleGradient> dscale;  ///< one per block, row-major; empty unless lsq
 };

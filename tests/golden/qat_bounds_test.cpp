@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// The QAT bounds against a plain FP32 step, and against the same step with planted bugs.
+#include "golden/qat_bounds.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <random>
+
+#include "formats/presets.h"
+
+namespace assay::golden {
+namespace {
+
+using formats::fp32;
+
+enum class Bug {
+  none,
+  mask_on_rounded,
+  no_mask,
+  gradient_scale_missing,
+  dropped_row,
+  sign_of_outside
+};
+
+struct Step {
+  std::int64_t m = 7, n = 3, k = 72, block = 32;
+  std::vector<float> x, w, bias, scales, dy;
+  std::vector<float> y, dx, dw, dscale, dbias;
+
+  Step(std::uint32_t seed, float magnitude) {
+    std::mt19937 rng(seed);
+    std::normal_distribution<float> normal;
+    const auto fill = [&](std::vector<float>& v, std::int64_t size, float scale) {
+      for (std::int64_t i = 0; i < size; ++i) v.push_back(scale * normal(rng));
+    };
+    fill(x, m * k, magnitude);
+    fill(w, n * k, 1.0F);
+    fill(bias, n, 1.0F);
+    fill(dy, m * n, magnitude);
+    for (std::int64_t i = 0; i < n * across(); ++i) {
+      scales.push_back(0.2F + 0.05F * std::abs(normal(rng)));
+    }
+  }
+  [[nodiscard]] std::int64_t across() const { return (k + block - 1) / block; }
+  [[nodiscard]] QatLayer layer(Estimator estimator) const {
+    QatLayer result;
+    result.m = m;
+    result.n = n;
+    result.k = k;
+    result.x = x;
+    result.w = w;
+    result.bias = bias;
+    result.scales = scales;
+    result.weight_format = &formats::article;
+    result.estimator = estimator;
+    return result;
+  }
+
+  // A kernel in plain FP32: codes from golden's forward, everything else its own.
+  void run(const QatForward& forward, Bug bug) {
+    std::vector<float> q(w.size());
+    y.assign(m * n, 0);
+    dx.assign(m * k, 0);
+    dw.assign(n * k, 0);
+    dscale.assign(n * across(), 0);
+    dbias.assign(n, 0);
+    std::vector<float> w_hat(w.size());
+    for (std::size_t i = 0; i < w.size(); ++i) {
+      w_hat[i] = static_cast<float>(approximate(forward.w_hat[i].number));
+      const std::size_t b = i / k * across() + i % k / block;
+      q[i] = std::round(2 * w_hat[i] / scales[b]) / 2;
+    }
+    const std::int64_t rows = bug == Bug::dropped_row ? m - 1 : m;
+    for (std::int64_t i = 0; i < m; ++i) {
+      for (std::int64_t j = 0; j < n; ++j) {
+        float acc = bias[j];
+        for (std::int64_t p = 0; p < k; ++p) {
+          acc = std::fma(x[i * k + p], w_hat[j * k + p], acc);
+          dx[i * k + p] += dy[i * n + j] * w_hat[j * k + p];
+        }
+        y[i * n + j] = acc;
+        dbias[j] += dy[i * n + j];
+      }
+    }
+    for (std::int64_t j = 0; j < n; ++j) {
+      for (std::int64_t p = 0; p < k; ++p) {
+        const std::int64_t at = j * k + p;
+        const std::int64_t b = j * across() + p / block;
+        float g = 0;
+        for (std::int64_t i = 0; i < rows; ++i) g += dy[i * n + j] * x[i * k + p];
+        const double clip = 6.0 * scales[b];
+        bool inside = std::abs(static_cast<double>(w[at])) <= clip;
+        const float outside = std::copysign(6.0F, bug == Bug::sign_of_outside ? 1.0F : w[at]);
+        dscale[b] += g * (inside ? q[at] - w[at] / scales[b] : outside);
+        if (bug == Bug::mask_on_rounded || bug == Bug::no_mask) inside = true;
+        dw[at] = inside ? g : 0.0F;
+      }
+    }
+    for (std::int64_t b = 0; b < n * across(); ++b) {
+      const auto width = static_cast<float>(std::min(block, k - b % across() * block));
+      if (bug != Bug::gradient_scale_missing) dscale[b] = dscale[b] / std::sqrt(6.0F * width);
+    }
+  }
+};
+
+template <class Exact>
+int outside(const std::vector<float>& computed, const std::vector<Exact>& exact,
+            const std::vector<Bound>& bounds) {
+  int count = 0;
+  for (std::size_t i = 0; i < computed.size(); ++i) {
+    const auto code = std::bit_cast<std::uint32_t>(computed[i]);
+    if constexpr (std::is_same_v<Exact, Value>) {
+      count += judge(fp32, code, to_rational(exact[i]), bounds[i]) != Judgement::within ? 1 : 0;
+    } else {
+      count += judge(fp32, code, exact[i], bounds[i]) != Judgement::within ? 1 : 0;
+    }
+  }
+  return count;
+}
+
+struct Count {
+  int y, dx, dw, dscale, dbias;
+};
+Count count_outside(std::uint32_t seed, float magnitude, Bug bug) {
+  Step step(seed, magnitude);
+  const QatLayer layer = step.layer(Estimator::lsq);
+  const QatForward forward = qat_forward(layer);
+  const QatGradients exact = qat_backward(layer, step.dy);
+  const QatBounds y = qat_forward_bounds(layer);
+  const QatBounds bounds = qat_backward_bounds(layer, step.dy);
+  step.run(forward, bug);
+  return {outside(step.y, forward.y, y.y), outside(step.dx, exact.dx, bounds.dx),
+          outside(step.dw, exact.dw, bounds.dw), outside(step.dscale, exact.dscale, bounds.dscale),
+          outside(step.dbias, exact.dbias, bounds.dbias)};
+}
+
+TEST(GoldenQatBounds, APlainStepIsWithin) {
+  for (std::uint32_t seed = 0; seed < 6; ++seed) {
+    // 2^-70: products of x and dy round in the subnormal range.
+    for (const float magnitude : {1.0F, 0x1p-70F, 0x1p40F}) {
+      const Count c = count_outside(seed, magnitude, Bug::none);
+      EXPECT_EQ(c.y + c.dx + c.dw + c.dscale + c.dbias, 0) << seed << ' ' << magnitude;
+    }
+  }
+}
+
+TEST(GoldenQatBounds, PlantedBugsAreOutside) {
+  EXPECT_GT(count_outside(1, 1.0F, Bug::mask_on_rounded).dw, 0);
+  EXPECT_GT(count_outside(1, 1.0F, Bug::no_mask).dw, 0);
+  EXPECT_EQ(count_outside(1, 1.0F, Bug::gradient_scale_missing).dscale, 9);
+  EXPECT_EQ(count_outside(1, 1.0F, Bug::dropped_row).dscale, 9);
+  EXPECT_GT(count_outside(1, 1.0F, Bug::dropped_row).dw, 150);
+  EXPECT_GT(count_outside(1, 1.0F, Bug::sign_of_outside).dscale, 0);
+}
+
+TEST(GoldenQatBounds, MaskedElementsMustBeZeroToTheBit) {
+  Step step(2, 1.0F);
+  const QatLayer layer = step.layer(Estimator::clip_mask);
+  const QatGradients exact = qat_backward(layer, step.dy);
+  const QatBounds bounds = qat_backward_bounds(layer, step.dy);
+  int masked = 0;
+  for (std::size_t i = 0; i < exact.dw.size(); ++i) {
+    if (exact.dw_passes[i]) continue;
+    ++masked;
+    EXPECT_EQ(judge(fp32, 1, to_rational(exact.dw[i]), bounds.dw[i]), Judgement::outside);
+    EXPECT_EQ(judge(fp32, 0, to_rational(exact.dw[i]), bounds.dw[i]), Judgement::within);
+  }
+  EXPECT_GT(masked, 5);
+  EXPECT_TRUE(bounds.dscale.empty());
+}
+
+}  // namespace
+}  // namespace assay::golden
