@@ -10,8 +10,12 @@
 
 namespace assay::golden {
 
-using Integer = boost::multiprecision::cpp_int;
-using Rational = boost::multiprecision::cpp_rational;
+/// Without expression templates: every operation returns a number, so `auto` holds one too and
+/// nothing can refer to a temporary.
+using Integer = boost::multiprecision::number<boost::multiprecision::cpp_int_backend<>,
+                                              boost::multiprecision::et_off>;
+using Rational = boost::multiprecision::number<boost::multiprecision::cpp_rational_backend,
+                                               boost::multiprecision::et_off>;
 
 /// The dyadic number significand * 2^exponent, always normalised: the significand is odd, or it is
 /// 0 and so is the exponent. Hence equal numbers have equal members.

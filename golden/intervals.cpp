@@ -26,8 +26,8 @@ Boundary boundary(const Exact& lower, const Exact& upper, std::uint32_t code, Ro
                   bool negative) {
   const Exact middle = (lower + upper) * Exact::power_of_two(-1);
   const bool code_is_odd = (code & 1) != 0;
-  const Boundary truncate{upper, true};
-  const Boundary grow{lower, false};
+  Boundary truncate{upper, true};
+  Boundary grow{lower, false};
   switch (mode) {
     case RoundingMode::nearest_even:
       return {middle, code_is_odd};

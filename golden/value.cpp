@@ -2,6 +2,7 @@
 #include "golden/value.h"
 
 #include <cmath>
+#include <compare>
 #include <utility>
 
 namespace assay::golden {
@@ -12,7 +13,7 @@ int sign_of(const Rational& x) { return x.sign(); }
 
 int compare(const Exact& a, const Exact& b) {
   const auto order = a <=> b;
-  return order < 0 ? -1 : (order > 0 ? 1 : 0);
+  return std::is_lt(order) ? -1 : (std::is_gt(order) ? 1 : 0);
 }
 int compare(const Rational& a, const Rational& b) { return a.compare(b); }
 

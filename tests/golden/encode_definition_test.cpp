@@ -3,6 +3,7 @@
 // format: no exponents, no bits, only comparisons of exact numbers.
 #include <gtest/gtest.h>
 
+#include <compare>
 #include <optional>
 #include <random>
 #include <vector>
@@ -51,13 +52,13 @@ std::optional<Candidate> choose(const std::vector<Candidate>& list, const Exact&
   const Candidate towards_zero = x.sign() > 0 ? *below : *above;
   const Candidate away = x.sign() > 0 ? *above : *below;
   const auto order = (x - below->number) <=> (above->number - x);
-  const Candidate nearer = order < 0 ? *below : *above;
+  const Candidate nearer = std::is_lt(order) ? *below : *above;
   const Candidate even = below->code % 2 == 0 ? *below : *above;
   switch (mode) {
     case RoundingMode::nearest_even:
-      return order == 0 ? even : nearer;
+      return std::is_eq(order) ? even : nearer;
     case RoundingMode::nearest_away:
-      return order == 0 ? away : nearer;
+      return std::is_eq(order) ? away : nearer;
     case RoundingMode::toward_zero:
       return towards_zero;
     case RoundingMode::toward_positive:
