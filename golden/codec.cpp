@@ -181,7 +181,6 @@ std::uint32_t encode_any(const FormatSpec& spec, const Extended<Number>& x, Roun
         if (unreachable) return canonical_nan(spec);
         break;
       case UnsignedRule::absolute:
-        if (x.is_zero()) return 0;
         break;
     }
     negative = false;

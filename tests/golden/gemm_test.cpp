@@ -69,6 +69,8 @@ TEST(GoldenGemm, SpecialValuesFollowIeee754) {
   EXPECT_TRUE(dot({inf, 1}, {1, 1}).is_infinite());
   EXPECT_TRUE(dot({inf, 1}, {-1, 1}).negative);
   EXPECT_TRUE(dot({inf, 1}, {0, 1}).is_nan());
+  EXPECT_TRUE(dot({0, 1}, {inf, 1}).is_nan());
+  EXPECT_TRUE(dot({2, 1}, {-inf, 1}).negative);
   EXPECT_TRUE(dot({inf, inf}, {1, -1}).is_nan());
   EXPECT_TRUE(dot({NAN, 1}, {0, 1}).is_nan());
   const Value zero = dot({-0.0F, 1}, {1, -0.0F});

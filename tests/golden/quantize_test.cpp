@@ -204,6 +204,54 @@ TEST(GoldenQuantize, StochasticRoundingUsesTheWordOfTheLogicalElement) {
   }
 }
 
+TEST(GoldenQuantize, StochasticWordsDifferByElement) {
+  const std::vector<float> x(5 * 32,
+                             4.75F);  // amax 4.75: scale factor 1, 3/8 of the way from 4 to 6
+  QuantizeOptions options;
+  options.rounding = RoundingMode::stochastic;
+  options.random_bits = 3;
+  const BlockScaledTensor t = quantize(x, 5, 32, mxfp4_floor, options);
+  for (std::int64_t row = 0; row < 5; ++row)
+    for (std::int64_t col = 0; col < 32; ++col) {
+      const auto word = random_of(0, static_cast<std::uint64_t>(row * 32 + col), 3).word;
+      EXPECT_EQ(load_code(t, row, col), 3 + word >= 8 ? 7U : 6U);
+    }
+}
+
+TEST(GoldenQuantize, RowsAndColumnsOfFourBitCodesStartAtAByte) {
+  const float x[] = {1, 2, 3, 4, 6, 0.5F};  // scale factors 1/2 and 1: elements 2 4 6, 4 6 0.5
+  QuantizeOptions options;
+  EXPECT_EQ(quantize(x, 2, 3, mxfp4_floor, options).codes, (Bytes{0x64, 0x07, 0x76, 0x01}));
+  options.layout = Layout::column_major;
+  EXPECT_EQ(quantize(x, 3, 2, mxfp4_floor, options).codes.size(), 4U);
+}
+
+TEST(GoldenQuantize, TensorScaleMultipliesAndIgnoresInfinities) {
+  std::array<float, 32> x{};
+  x[0] = 5376;  // twice 6 * 448
+  x[16] = inf;
+  const BlockScaledTensor t = quantize(x, 1, 32, nvfp4_divide);
+  EXPECT_EQ(t.tensor_scale, 2.0F);
+  EXPECT_EQ(t.scales, (Bytes{0x7E, 0x7F}));
+  EXPECT_EQ(dequantize(t)[0], value_of(5376.0F));
+}
+
+TEST(GoldenOrder, RoundingsOverflowAsDeclared) {
+  for (const Overflow overflow : {Overflow::saturate, Overflow::to_infinity}) {
+    Registers r;
+    const Operation square[] = {
+        {OpCode::copy, Register::t0, Register::constant, Register::constant, {1, 1, 100}},
+        {OpCode::multiply,
+         Register::t0,
+         Register::t0,
+         Register::t0,
+         {},
+         {&fp32, RoundingMode::nearest_even, overflow}}};
+    r.run(square);
+    EXPECT_EQ(r[Register::t0].is_infinite(), overflow == Overflow::to_infinity);
+  }
+}
+
 TEST(GoldenQuantize, RejectsWrongSizes) {
   const float x[] = {1, 2, 3};
   EXPECT_THROW((void)quantize(x, 1, 4, mxfp4_floor), std::invalid_argument);
