@@ -57,7 +57,7 @@ HWY_INLINE void block_amax(const Run& run, std::uint32_t* amax) {
   const F32 df;
   const I32 di;
   const std::size_t lanes = hn::Lanes(df);
-  for_each_block(run, [&](std::size_t b, const float* x, std::size_t count, std::size_t) {
+  for_each_block(run, [&](std::size_t b, const float* x, std::size_t count, std::size_t) HWY_ATTR {
     VI most = hn::Zero(di);
     std::size_t i = 0;
     for (; i + lanes <= count; i += lanes) most = hn::Max(most, abs_bits(hn::LoadU(df, x + i)));
@@ -74,7 +74,7 @@ HWY_INLINE std::uint32_t finite_amax(const float* x, std::size_t n) {
   const VI infinity = hn::Set(di, 0x7F800000);
   VI most = hn::Zero(di);
   VI more = hn::Zero(di);
-  const auto take = [&](VI so_far, VF v) {
+  const auto take = [&](VI so_far, VF v) HWY_ATTR {
     const VI a = abs_bits(v);
     return hn::Max(so_far, hn::IfThenElseZero(hn::Lt(a, infinity), a));
   };
@@ -96,7 +96,7 @@ HWY_INLINE void encode_elements(const EncodeParams& params, const Run& run, cons
   const F32 df;
   const I32 di;
   const std::size_t lanes = hn::Lanes(df);
-  for_each_block(run, [&](std::size_t b, const float* x, std::size_t count, std::size_t readable) {
+  for_each_block(run, [&](std::size_t b, const float* x, std::size_t count, std::size_t readable) HWY_ATTR {
     const VF s = hn::Set(df, path == ElementPath::power_of_two ? 1.0F / factor[b] : factor[b]);
     const auto done = static_cast<std::size_t>(x - run.x);
     // The last vector of a block may reach into the next block, which overwrites its codes.

@@ -36,8 +36,8 @@ const BlockKernels* kernels() {
       [](const Run& run, std::uint32_t* amax) { block_amax(run, amax); },
       [](const float* x, std::size_t n) { return finite_amax(x, n); },
       evaluate_lanes,
-      [](const double* v, std::uint32_t* codes, std::size_t n, const Rounding& round) {
-        encode_lanes(v, codes, n, fields_of(*round.format), round);
+      [](const double* v, std::int64_t* codes, std::size_t n, const Rounding& round) {
+        encode_lanes(v, codes, n, round);
       },
       encode_all,
       pack_nibbles,

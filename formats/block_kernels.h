@@ -52,7 +52,7 @@ struct BlockKernels {
   void (*evaluate)(std::span<const Operation> operations, Registers& registers, std::size_t n,
                    bool any_sign);
   /// Codes of values >= 0, rounded as declared.
-  void (*encode_scales)(const double* v, std::uint32_t* codes, std::size_t n,
+  void (*encode_scales)(const double* v, std::int64_t* codes, std::size_t n,
                         const Rounding& round);
   /// One code per byte; factor[b] is finite and, for divide, not 0. codes has kSlack bytes after
   /// the run; random holds one Philox word per element (stochastic only), with slack as codes.

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -21,7 +22,7 @@ struct Scratch {
   Registers blocks;
   Registers elements;
   alignas(64) std::array<std::uint32_t, kLanes> amax;
-  alignas(64) std::array<std::uint32_t, kLanes> scale_codes;
+  alignas(64) std::array<std::int64_t, kLanes> scale_codes;
   std::array<float, kLanes> factor;
   std::array<bool, kLanes> blank;  // all codes 0 whatever the elements
   bool any_blank;
@@ -111,17 +112,20 @@ class PanelWork {
       }
     }
     double* amax = s_.blocks.of(Register::amax_block);
+    std::uint32_t most = 0;
     for (std::size_t u = 0; u < units_; ++u) {
-      const float value = std::bit_cast<float>(s_.amax[u]);
-      amax[u] = poisoned(u) ? 0.0 : static_cast<double>(value);
+      most = std::max(most, s_.amax[u]);
+      amax[u] = static_cast<double>(std::bit_cast<float>(std::min(s_.amax[u], kInfinityBits - 1)));
     }
+    any_poisoned_ = most >= kInfinityBits;
     if (format.rule == ScaleRule::given) {
       const Policy policy{Overflow::saturate, NanRule::canonical, UnsignedRule::clamp};
       for_each_unit([&](std::size_t u, std::int64_t i, std::int64_t j) {
         const float given = context_.scales[block_of(i, j)];
-        s_.scale_codes[u] = encode(*format.scale, given, RoundingMode::nearest_even, policy);
-        s_.blocks.of(Register::scale)[u] =
-            static_cast<double>(decode(*format.scale, s_.scale_codes[u]));
+        const std::uint32_t code =
+            encode(*format.scale, given, RoundingMode::nearest_even, policy);
+        s_.scale_codes[u] = code;
+        s_.blocks.of(Register::scale)[u] = static_cast<double>(decode(*format.scale, code));
       });
     }
     kernels_.evaluate(format.order->block, s_.blocks, units_, false);
@@ -130,7 +134,7 @@ class PanelWork {
       kernels_.encode_scales(s_.blocks.of(Register::scale), s_.scale_codes.data(), units_,
                              {format.scale, RoundingMode::nearest_even, Overflow::saturate});
     }
-    for (std::size_t u = 0; u < units_; ++u) {
+    for (std::size_t u = 0; any_poisoned_ && u < units_; ++u) {
       if (poisoned(u)) s_.scale_codes[u] = fields_of(*format.scale).canonical_nan();
     }
   }
@@ -138,35 +142,50 @@ class PanelWork {
   void store_scales() {
     const BlockShape block = context_.format->block;
     const int bits = context_.format->scale->storage_bits;
-    for_each_unit([&](std::size_t u, std::int64_t i, std::int64_t j) {
-      // A whole-extent block belongs to the unit that holds its first element of the tile.
-      const std::int64_t row = block.rows == 0 ? 0 : panel_.row + i;
-      const std::int64_t col = block.cols == 0 ? 0 : panel_.col + j;
-      if ((block.rows == 0 && panel_.row + i != 0) || (block.cols == 0 && panel_.col + j != 0))
-        return;
-      store_code(job_.out.scales.data(),
-                 scale_index(row, col, job_.grid.cols, job_.out.scale_layout), bits,
-                 s_.scale_codes[u]);
-    });
+    std::uint8_t* scales = job_.out.scales.data();
+    for (std::int64_t i = 0; i < panel_.rows; ++i) {
+      const std::int64_t* codes = s_.scale_codes.data() + i * panel_.cols;
+      if (bits == 8 && block.rows != 0 && block.cols != 0 &&
+          job_.out.scale_layout == ScaleLayout::row_major) {
+        std::uint8_t* row = scales + (panel_.row + i) * job_.grid.cols + panel_.col;
+        std::copy_n(codes, panel_.cols, row);
+        continue;
+      }
+      for (std::int64_t j = 0; j < panel_.cols; ++j) {
+        // A whole-extent block belongs to the unit that holds its first element of the tile.
+        if (block.rows == 0 && panel_.row + i != 0) continue;
+        if (block.cols == 0 && panel_.col + j != 0) continue;
+        const std::int64_t row = block.rows == 0 ? 0 : panel_.row + i;
+        const std::int64_t col = block.cols == 0 ? 0 : panel_.col + j;
+        store_code(scales, scale_index(row, col, job_.grid.cols, job_.out.scale_layout), bits,
+                   static_cast<std::uint32_t>(codes[j]));
+      }
+    }
   }
 
   /// False where a factor makes the vector kernels inapplicable.
   bool find_factors() {
     const ElementPlan& plan = context_.plan;
-    s_.any_blank = false;
     bool fast = context_.fast;
-    const double* factor = fast ? s_.blocks.of(plan.factor) : nullptr;
+    s_.any_blank = any_poisoned_;
+    if (fast) {
+      const double* factor = s_.blocks.of(plan.factor);
+      bool usual = !any_poisoned_;
+      for (std::size_t u = 0; u < units_; ++u) {
+        s_.factor[u] = static_cast<float>(factor[u]);
+        usual &= s_.factor[u] != 0 && std::fabs(s_.factor[u]) <= std::numeric_limits<float>::max();
+      }
+      if (usual) return true;
+    }
     for (std::size_t u = 0; u < units_; ++u) {
       s_.blank[u] = poisoned(u);
-      if (fast) {
-        s_.factor[u] = static_cast<float>(factor[u]);
-        const bool zero = plan.path == ElementPath::divide && s_.factor[u] == 0;
-        if (zero && plan.zero_guarded) {
-          s_.blank[u] = true;
-          s_.factor[u] = 1;
-        } else if (zero || !std::isfinite(s_.factor[u])) {
-          fast = false;
-        }
+      if (!fast || s_.blank[u]) continue;
+      const bool zero = plan.path == ElementPath::divide && s_.factor[u] == 0;
+      if (zero && plan.zero_guarded) {
+        s_.blank[u] = true;
+        s_.factor[u] = 1;
+      } else if (zero || !std::isfinite(s_.factor[u])) {
+        fast = false;
       }
       s_.any_blank |= s_.blank[u];
     }
@@ -247,6 +266,7 @@ class PanelWork {
   const BlockKernels& kernels_;
   const Panel& panel_;
   const std::size_t units_;
+  bool any_poisoned_ = false;
   const std::int64_t first_row_, first_col_, last_row_, last_col_;  // elements of the tile
 };
 
