@@ -53,17 +53,57 @@ HWY_INLINE VI abs_bits(VF x) {
   return hn::And(hn::BitCast(d, x), hn::Set(d, 0x7FFFFFFF));
 }
 
-HWY_INLINE void block_amax(const Run& run, std::uint32_t* amax) {
-  const F32 df;
-  const I32 di;
-  const std::size_t lanes = hn::Lanes(df);
+HWY_INLINE VI block_amax_part(const float* x, std::size_t count) {
+  const std::size_t lanes = hn::Lanes(F32());
+  VI most = hn::Zero(I32());
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) most = hn::Max(most, abs_bits(hn::LoadU(F32(), x + i)));
+  return i < count ? hn::Max(most, abs_bits(load_part(x + i, count - i))) : most;
+}
+
+#if HWY_TARGET != HWY_SCALAR && !HWY_HAVE_SCALABLE
+/// The largest of lanes i, i + 4, i + 8, ... in lane i.
+template <class D>
+HWY_INLINE auto fold_to_four(D d, hn::Vec<D> v) {
+  if constexpr (hn::MaxLanes(D()) == 4) {
+    return v;
+  } else {
+    const hn::Half<D> half;
+    return fold_to_four(half, hn::Max(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+  }
+}
+
+/// Four whole blocks at once: a transposing reduction takes half the steps of four single ones.
+HWY_INLINE void four_blocks_amax(const float* x, std::size_t cols, std::uint32_t* amax) {
+  const hn::Simd<std::int32_t, 4, 0> d;
+  const hn::Repartition<std::int64_t, decltype(d)> pairs;
+  const auto block = [&](std::size_t b) HWY_ATTR {
+    return fold_to_four(I32(), block_amax_part(x + b * cols, cols));
+  };
+  const auto fold = [&](auto a, auto b) HWY_ATTR {  // a0 b0 a1 b1
+    return hn::BitCast(pairs, hn::Max(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
+  };
+  const auto ab = fold(block(0), block(1));
+  const auto cd = fold(block(2), block(3));
+  const auto most = hn::Max(hn::BitCast(d, hn::InterleaveLower(pairs, ab, cd)),
+                            hn::BitCast(d, hn::InterleaveUpper(pairs, ab, cd)));
+  auto* to = reinterpret_cast<std::int32_t*>(amax);
+  hn::StoreU(hn::Max(most, hn::LoadU(d, to)), d, to);
+}
+#endif
+
+HWY_INLINE void block_amax(Run run, std::uint32_t* amax) {
+#if HWY_TARGET != HWY_SCALAR && !HWY_HAVE_SCALABLE
+  if (run.first == 0) {
+    const std::size_t four = 4 * run.block_cols;
+    for (; run.size >= four; run.size -= four, run.x += four, amax += 4) {
+      four_blocks_amax(run.x, run.block_cols, amax);
+    }
+  }
+#endif
   for_each_block(run, [&](std::size_t b, const float* x, std::size_t count, std::size_t) HWY_ATTR {
-    VI most = hn::Zero(di);
-    std::size_t i = 0;
-    for (; i + lanes <= count; i += lanes) most = hn::Max(most, abs_bits(hn::LoadU(df, x + i)));
-    if (i < count) most = hn::Max(most, abs_bits(load_part(x + i, count - i)));
-    const auto largest = static_cast<std::uint32_t>(hn::GetLane(hn::MaxOfLanes(di, most)));
-    amax[b] = std::max(amax[b], largest);
+    const VI most = hn::MaxOfLanes(I32(), block_amax_part(x, count));
+    amax[b] = std::max(amax[b], static_cast<std::uint32_t>(hn::GetLane(most)));
   });
 }
 
@@ -87,16 +127,37 @@ HWY_INLINE std::uint32_t finite_amax(const float* x, std::size_t n) {
   return static_cast<std::uint32_t>(hn::GetLane(hn::MaxOfLanes(di, hn::Max(most, more))));
 }
 
-/// Scales each element as `path` says and encodes it. `sticky` (modes that must tell a tiny value
-/// from zero): where the exact x / 2^k underflows FP32 to 0, the smallest FP32 value of that sign
-/// stands in for it; a format of at most 8 bits has no value or threshold between the two.
-template <ElementPath path, bool sticky, bool stochastic>
+/// EncodeVec for the case that decides the speed - nearest even, saturating, no NaN, at most 8 bits
+/// with a fraction - by the algorithm of encode_lane (block_lanes-inl.h) in FP32: the format's
+/// quantum lies far inside FP32's range, and k is even where the code is.
+HWY_INLINE VI encode_nearest(const EncodeParams& p, VI bits) {
+  const I32 d;
+  const int m = 23 - p.shift;
+  const VI low = hn::Set(d, p.lowest);
+  // max_finite's FP32 bits: the same fraction and exponent, with FP32's bias.
+  const VI max = hn::Set(d, (p.max_finite << p.shift) + ((p.lowest - 1) << 23));
+  const VI a = hn::Min(hn::And(bits, hn::Set(d, 0x7FFFFFFF)), max);
+  const VI e = hn::Max(hn::ShiftRight<23>(a), low);
+  const VI t = hn::ShiftLeft<23>(hn::Add(e, hn::Set(d, p.shift)));
+  const VF sum = hn::Add(hn::BitCast(F32(), a), hn::BitCast(F32(), t));
+  const VI k = hn::Sub(hn::BitCast(d, sum), t);
+  const VI code = hn::Add(k, hn::ShiftLeftSame(hn::Sub(e, low), m));
+  const hn::RebindToUnsigned<I32> du;
+  const VI sign = hn::BitCast(d, hn::ShiftRightSame(hn::BitCast(du, bits), p.sign_shift));
+  return hn::Or(code, hn::And(sign, hn::Set(d, 1 << (31 - p.sign_shift))));
+}
+
+/// Scales each element as `path` says and encodes it. Modes that tell a tiny value from zero: where
+/// the exact x / 2^k underflows FP32 to 0, the smallest FP32 value of that sign stands in for it; a
+/// format of at most 8 bits has no value or threshold between the two.
+template <ElementPath path, Encoder encoder>
 HWY_INLINE void encode_elements(const EncodeParams& params, const Run& run, const float* factor,
                                 const std::uint32_t* random, std::uint8_t* codes) {
   const F32 df;
   const I32 di;
   const std::size_t lanes = hn::Lanes(df);
-  for_each_block(run, [&](std::size_t b, const float* x, std::size_t count, std::size_t readable) HWY_ATTR {
+  for_each_block(run, [&](std::size_t b, const float* x, std::size_t count,
+                          std::size_t readable) HWY_ATTR {
     const VF s = hn::Set(df, path == ElementPath::power_of_two ? 1.0F / factor[b] : factor[b]);
     const auto done = static_cast<std::size_t>(x - run.x);
     // The last vector of a block may reach into the next block, which overwrites its codes.
@@ -104,14 +165,16 @@ HWY_INLINE void encode_elements(const EncodeParams& params, const Run& run, cons
       const VF v = i + lanes <= readable ? hn::LoadU(df, x + i) : load_part(x + i, count - i);
       const VF scaled = path == ElementPath::divide ? hn::Div(v, s) : hn::Mul(v, s);
       VI bits = hn::BitCast(di, scaled);
-      if constexpr (sticky) {
+      if constexpr (encoder == Encoder::directed && path == ElementPath::power_of_two) {
         const auto flushed = hn::And(hn::Eq(scaled, hn::Zero(df)), hn::Ne(v, hn::Zero(df)));
         bits = hn::Or(bits, hn::IfThenElseZero(hn::RebindMask(di, flushed), hn::Set(di, 1)));
       }
       VI code;
-      if constexpr (stochastic) {
+      if constexpr (encoder == Encoder::stochastic) {
         const VI words = hn::LoadU(di, reinterpret_cast<const std::int32_t*>(random) + done + i);
         code = EncodeStochasticVec<Shape::is_signed>(di, params, bits, words);
+      } else if constexpr (encoder == Encoder::nearest) {
+        code = encode_nearest(params, bits);
       } else {
         code = EncodeVec<Shape::is_signed>(di, params, bits);
       }
@@ -120,23 +183,19 @@ HWY_INLINE void encode_elements(const EncodeParams& params, const Run& run, cons
   });
 }
 
-template <bool stochastic>
+template <Encoder encoder>
 HWY_INLINE void encode_elements(const ElementJob& job, const Run& run, const float* factor,
                                 const std::uint32_t* random, std::uint8_t* codes) {
+  using enum ElementPath;
   const EncodeParams p = job.params;
   switch (job.path) {
-    case ElementPath::multiply:
-      return encode_elements<ElementPath::multiply, false, stochastic>(p, run, factor, random,
-                                                                       codes);
-    case ElementPath::divide:
-      return encode_elements<ElementPath::divide, false, stochastic>(p, run, factor, random, codes);
+    case multiply:
+      return encode_elements<multiply, encoder>(p, run, factor, random, codes);
+    case divide:
+      return encode_elements<divide, encoder>(p, run, factor, random, codes);
     default:
-      break;
+      return encode_elements<power_of_two, encoder>(p, run, factor, random, codes);
   }
-  if (!stochastic && job.sticky) {
-    return encode_elements<ElementPath::power_of_two, true, false>(p, run, factor, random, codes);
-  }
-  encode_elements<ElementPath::power_of_two, false, stochastic>(p, run, factor, random, codes);
 }
 
 HWY_INLINE void pack_nibbles(const std::uint8_t* codes, std::size_t n, std::uint8_t* packed) {

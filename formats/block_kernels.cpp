@@ -23,10 +23,16 @@ void evaluate_lanes(std::span<const Operation> operations, Registers& registers,
 
 void encode_all(const ElementJob& job, const Run& run, const float* factor,
                 const std::uint32_t* random, std::uint8_t* codes) {
-  if (job.stochastic) {
-    encode_elements<true>(job, run, factor, random, codes);
-  } else {
-    encode_elements<false>(job, run, factor, random, codes);
+  using enum Encoder;
+  switch (job.encoder) {
+    case nearest:
+      return encode_elements<nearest>(job, run, factor, random, codes);
+    case stochastic:
+      return encode_elements<stochastic>(job, run, factor, random, codes);
+    case directed:
+      return encode_elements<directed>(job, run, factor, random, codes);
+    case any:
+      return encode_elements<any>(job, run, factor, random, codes);
   }
 }
 

@@ -34,11 +34,18 @@ struct Run {
   std::size_t block_cols = 1;
 };
 
+/// Which vector encoder applies.
+enum class Encoder : std::uint8_t {
+  nearest,  ///< nearest even, saturating, no NaN: the fastest
+  stochastic,
+  directed,  ///< tells nonzero values from zero, however small
+  any,
+};
+
 /// How the elements of a run become codes of at most 8 bits with a sign, by the fast paths.
 struct ElementJob {
   ElementPath path = ElementPath::multiply;
-  bool stochastic = false;
-  bool sticky = false;  ///< the mode tells nonzero values from zero, however small
+  Encoder encoder = Encoder::any;
   EncodeParams params{};
 };
 
@@ -52,8 +59,7 @@ struct BlockKernels {
   void (*evaluate)(std::span<const Operation> operations, Registers& registers, std::size_t n,
                    bool any_sign);
   /// Codes of values >= 0, rounded as declared.
-  void (*encode_scales)(const double* v, std::int64_t* codes, std::size_t n,
-                        const Rounding& round);
+  void (*encode_scales)(const double* v, std::int64_t* codes, std::size_t n, const Rounding& round);
   /// One code per byte; factor[b] is finite and, for divide, not 0. codes has kSlack bytes after
   /// the run; random holds one Philox word per element (stochastic only), with slack as codes.
   void (*encode_elements)(const ElementJob& job, const Run& run, const float* factor,

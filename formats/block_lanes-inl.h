@@ -69,7 +69,8 @@ HWY_INLINE VL encode_lane(VD v, const LaneRounding& c) {
   const F64 df;
   const I64 di;
   const VL one = hn::Set(di, 1);
-  const auto select = [&](auto mask) HWY_ATTR { return hn::IfThenElseZero(hn::RebindMask(di, mask), one); };
+  const auto select = [&](auto mask)
+                          HWY_ATTR { return hn::IfThenElseZero(hn::RebindMask(di, mask), one); };
   const VD limit = hn::Set(df, c.limit);
   const VD a = hn::IfThenElse(hn::Lt(v, limit), v, limit);
   const VL own = hn::Sub(hn::ShiftRight<52>(hn::BitCast(di, a)), hn::Set(di, 1023));
@@ -121,22 +122,28 @@ HWY_INLINE VD decode_lane(VL code, const Fields& f, const LaneRounding& c) {
   const auto subnormal = hn::Eq(field, hn::Set(di, f.subnormals ? 0 : -1));
   VD value = hn::IfThenElse(hn::RebindMask(df, subnormal), small, normal);
   const auto special = hn::RebindMask(df, hn::Gt(code, hn::Set(di, c.max_code)));
-  const auto infinite = hn::Eq(code, hn::Set(di, f.has_infinity() ? std::int64_t{f.infinity()} : -1));
+  const auto infinite =
+      hn::Eq(code, hn::Set(di, f.has_infinity() ? std::int64_t{f.infinity()} : -1));
   value = hn::IfThenElse(special, hn::Set(df, std::nan("")), value);
   return hn::IfThenElse(hn::RebindMask(df, infinite), hn::Set(df, HUGE_VAL), value);
 }
 
-/// Calls body(integral_constant of the mode). Values are not negative: toward_negative is toward_zero;
-/// stochastic is refused by plan_order.
+/// Calls body(integral_constant of the mode). Values are not negative: toward_negative is
+/// toward_zero; stochastic is refused by plan_order.
 template <class Body>
 HWY_INLINE void with_mode(RoundingMode mode, Body body) {
   using enum RoundingMode;
   switch (mode) {
-    case nearest_even: return body(std::integral_constant<RoundingMode, nearest_even>());
-    case nearest_away: return body(std::integral_constant<RoundingMode, nearest_away>());
-    case toward_positive: return body(std::integral_constant<RoundingMode, toward_positive>());
-    case to_odd: return body(std::integral_constant<RoundingMode, to_odd>());
-    default: return body(std::integral_constant<RoundingMode, toward_zero>());
+    case nearest_even:
+      return body(std::integral_constant<RoundingMode, nearest_even>());
+    case nearest_away:
+      return body(std::integral_constant<RoundingMode, nearest_away>());
+    case toward_positive:
+      return body(std::integral_constant<RoundingMode, toward_positive>());
+    case to_odd:
+      return body(std::integral_constant<RoundingMode, to_odd>());
+    default:
+      return body(std::integral_constant<RoundingMode, toward_zero>());
   }
 }
 
@@ -214,14 +221,12 @@ HWY_INLINE void evaluate(std::span<const Operation> operations, Registers& r, st
         apply(d, a, b, n, [](VD, VD x, VD y) HWY_ATTR { return hn::Div(x, y); });
         break;
       case OpCode::minimum:
-        apply(d, a, b, n, [](VD, VD x, VD y) HWY_ATTR {
-          return hn::IfThenElse(hn::Lt(y, x), y, x);
-        });
+        apply(d, a, b, n,
+              [](VD, VD x, VD y) HWY_ATTR { return hn::IfThenElse(hn::Lt(y, x), y, x); });
         break;
       case OpCode::maximum:
-        apply(d, a, b, n, [](VD, VD x, VD y) HWY_ATTR {
-          return hn::IfThenElse(hn::Lt(x, y), y, x);
-        });
+        apply(d, a, b, n,
+              [](VD, VD x, VD y) HWY_ATTR { return hn::IfThenElse(hn::Lt(x, y), y, x); });
         break;
       case OpCode::if_zero:
         apply(d, a, b, n, [](VD z, VD x, VD y) HWY_ATTR {

@@ -122,8 +122,7 @@ class PanelWork {
       const Policy policy{Overflow::saturate, NanRule::canonical, UnsignedRule::clamp};
       for_each_unit([&](std::size_t u, std::int64_t i, std::int64_t j) {
         const float given = context_.scales[block_of(i, j)];
-        const std::uint32_t code =
-            encode(*format.scale, given, RoundingMode::nearest_even, policy);
+        const std::uint32_t code = encode(*format.scale, given, RoundingMode::nearest_even, policy);
         s_.scale_codes[u] = code;
         s_.blocks.of(Register::scale)[u] = static_cast<double>(decode(*format.scale, code));
       });
@@ -205,7 +204,7 @@ class PanelWork {
 
   void encode_fast(std::int64_t row, std::int64_t col, std::int64_t size) {
     const auto n = static_cast<std::size_t>(size);
-    if (context_.element.stochastic) fill_random(row, col, n);
+    if (context_.element.encoder == Encoder::stochastic) fill_random(row, col, n);
     const Run run = run_of(row, col, size);
     const auto unit = static_cast<std::size_t>(unit_row(row) * panel_.cols +
                                                (col - first_col_) / context_.unit.cols);
@@ -299,11 +298,25 @@ PanelContext::PanelContext(const BlockFormat& f, std::int64_t r, std::int64_t c,
   fast = plan.path != ElementPath::general && f.element->storage_bits <= 8 &&
          fields.sign_bits == 1 && fields.subnormals && array_codec_handles(fields);
   if (!fast) return;
-  const bool directed = rounding == RoundingMode::toward_positive ||
-                        rounding == RoundingMode::toward_negative ||
-                        rounding == RoundingMode::to_odd;
-  element = {plan.path, rounding == RoundingMode::stochastic, directed,
-             encode_params(fields, rounding, policy, random_bits)};
+  Encoder encoder = Encoder::any;
+  switch (rounding) {
+    case RoundingMode::nearest_even:
+      if (policy.overflow == Overflow::saturate && fields.mantissa_bits >= 1) {
+        encoder = Encoder::nearest;
+      }
+      break;
+    case RoundingMode::stochastic:
+      encoder = Encoder::stochastic;
+      break;
+    case RoundingMode::toward_positive:
+    case RoundingMode::toward_negative:
+    case RoundingMode::to_odd:
+      encoder = Encoder::directed;
+      break;
+    default:
+      break;
+  }
+  element = {plan.path, encoder, encode_params(fields, rounding, policy, random_bits)};
 }
 
 TensorPhase PanelContext::tensor_phase(float amax) const {
