@@ -1,5 +1,160 @@
 // SPDX-License-Identifier: Apache-2.0
+// The QAT step: what multiplies in the forward pass, and whose gradient passes in the backward
+// pass.
+#include <array>
+#include <cmath>
+
+#include "proptests/generators.h"
+#include "proptests/properties/qat_case.h"
 #include "proptests/property.h"
+
 namespace assay::proptests {
-std::vector<Property> qat_properties() { return {}; }
+namespace {
+
+using kernels::Claim;
+using kernels::Estimator;
+
+bool learned(const Claim& claim) { return claim.b->rule == formats::ScaleRule::given; }
+
+float integer(Draw& draw) { return static_cast<float>(draw.between(-4, 4)); }
+float number(Draw& draw) { return draw.in_binades(-6, 6); }
+
+/// Fills one weight block that has the (given, or by its amax suggested) scale.
+using FillBlock = void (*)(Draw&, std::span<float> block, float scale);
+
+void tie_weights(Draw& draw, std::span<float> block, float scale) {
+  for (float& w : block) w = draw.midpoint() * scale * draw.sign();
+  block[draw.below(block.size())] = 6.0F * scale * draw.sign();
+}
+void boundary_weights(Draw& draw, std::span<float> block, float scale) {
+  for (float& w : block) w = draw.near(6.0F * scale, 2) * draw.sign();
+}
+void saturated_weights(Draw& draw, std::span<float> block, float scale) {
+  for (float& w : block) w = draw.in_binades(0, 5) * scale;
+}
+void any_weights(Draw& draw, std::span<float> block, float scale) {
+  for (float& w : block) w = draw.in_binades(-4, 3) * scale;
+}
+void zero_weights(Draw& draw, std::span<float> block, float scale) {
+  const bool all = draw.one_in(2);
+  for (float& w : block)
+    w = all || draw.one_in(2) ? 0.0F * draw.sign() : draw.in_binades(-4, 1) * scale;
+}
+
+struct Aspect {
+  const char* slug;
+  FillBlock weights;
+  float (*other)(Draw&);  ///< x, dy and bias
+  bool simple_scales;     ///< powers of two
+  bool zero_scales;       ///< some learned scales are 0
+  bool not_finite;
+  const char* forward;
+  const char* backward;
+};
+constexpr std::array aspects{
+    Aspect{"exact_sums", tie_weights, integer, true, false, false,
+           "sums that FP32 holds exactly come out exact, weights at midpoints going to even codes",
+           "gradients that FP32 holds exactly come out exact"},
+    Aspect{"clip_boundary", boundary_weights, integer, false, false, false,
+           "weights at and next to 6 scales saturate or not, as the format's order says",
+           "the mask is that of the unrounded weight, its boundary inside"},
+    Aspect{"saturated", saturated_weights, number, false, false, false,
+           "weights beyond the range multiply as the largest code",
+           "what the estimator says of clipped weights, and of no others"},
+    Aspect{"zeros", zero_weights, integer, false, true, false,
+           "zero blocks and zero scales multiply as zero",
+           "zero blocks and zero scales give the gradients of the definition, never 0/0"},
+    Aspect{"any_weights", any_weights, number, false, false, false,
+           "the product is that of the quantized weights, within the bound",
+           "every gradient within its bound, each summed over its own axis"},
+    Aspect{"not_finite", any_weights, integer, false, false, true,
+           "NaN and infinities reach exactly the outputs that they touch",
+           "NaN and infinities reach exactly the gradients that they touch; masked weights get 0"},
+};
+
+QatCase draw_case(const Aspect& aspect, Estimator estimator, const Claim& claim, bool backward,
+                  const rc::Random& random) {
+  Draw draw(random);
+  QatCase c;
+  c.claim = claim;
+  c.estimator = estimator;
+  c.m = draw.between(1, 3);
+  c.n = draw.between(1, 3);
+  const std::int64_t block = claim.b->block.cols;
+  c.k = draw.one_in(2) ? block : draw.between(1, block + block / 2);
+  c.k = (c.k + claim.k_multiple - 1) / claim.k_multiple * claim.k_multiple;
+  const auto fill = [&](std::vector<float>& x, std::int64_t count) {
+    x.resize(count);
+    for (float& value : x) value = aspect.other(draw);
+  };
+  fill(c.x, c.m * c.k);
+  c.w.resize(c.n * c.k);
+  for (std::int64_t r = 0; r < c.n; ++r)
+    for (std::int64_t b = 0; b < c.blocks(); ++b) {
+      float scale = aspect.simple_scales ? power_of_two(static_cast<int>(draw.between(-6, 6)))
+                                         : std::fabs(draw.in_binades(-8, 4));
+      const std::int64_t first = b * block;
+      aspect.weights(
+          draw, {&c.w[r * c.k + first], static_cast<std::size_t>(std::min(block, c.k - first))},
+          scale);
+      if (aspect.zero_scales && draw.one_in(3)) scale = 0.0F;
+      if (learned(claim)) c.scales.push_back(scale);
+    }
+  if (backward)
+    fill(c.dy, c.m * c.n);
+  else if (draw.one_in(2))
+    fill(c.bias, c.n);
+  if (aspect.not_finite) {
+    std::vector<float>& victim = draw.one_in(2) ? c.w : backward && draw.one_in(2) ? c.dy : c.x;
+    victim[draw.below(victim.size())] = draw.not_finite();
+  }
+  return c;
+}
+
+constexpr std::array weight_formats{&formats::nvfp4, &formats::nvfp4_divide, &formats::mxfp4_rceil,
+                                    &formats::article, &formats::article_attention};
+struct EstimatorRow {
+  Estimator estimator;
+  const char* slug;
+};
+constexpr std::array estimators{EstimatorRow{Estimator::identity, "identity"},
+                                EstimatorRow{Estimator::clip_mask, "clip_mask"},
+                                EstimatorRow{Estimator::lsq, "lsq"}};
+
+std::function<bool(const Claim&)> about(const char* operation, const formats::BlockFormat* format) {
+  return [operation, format](const Claim& c) {
+    return c.operation == operation && c.a == nullptr && c.b == format;
+  };
+}
+
+}  // namespace
+
+std::vector<Property> qat_properties() {
+  std::vector<Property> properties;
+  for (const formats::BlockFormat* format : weight_formats) {
+    const std::string name(format->name);
+    for (const Aspect& aspect : aspects)
+      properties.push_back(
+          {"qat_forward." + name + "." + aspect.slug, "golden/qat.h, forward", aspect.forward,
+           about("qat_forward", format), [&aspect](const Claim& claim, const rc::Random& random) {
+             return shrinkable_experiment<QatCase>(
+                 [&] { return draw_case(aspect, {}, claim, false, random); }, simpler_steps,
+                 [](QatCase&& c) { return qat_forward_experiment(std::move(c)); });
+           }});
+    for (const EstimatorRow& row : estimators)
+      for (const Aspect& aspect : aspects)
+        properties.push_back(
+            {"qat_backward." + name + "." + row.slug + "." + aspect.slug,
+             std::string("golden/qat.h, backward, estimator ") + row.slug, aspect.backward,
+             about("qat_backward", format),
+             [&aspect, &row](const Claim& claim, const rc::Random& random) {
+               return shrinkable_experiment<QatCase>(
+                   [&] { return draw_case(aspect, row.estimator, claim, true, random); },
+                   simpler_steps,
+                   [](QatCase&& c) { return qat_backward_experiment(std::move(c)); });
+             }});
+  }
+  return properties;
+}
+
 }  // namespace assay::proptests
