@@ -28,6 +28,9 @@ class AtomicFile {
   /// Flushes and renames; the file exists under its name from here on.
   void commit();
 
+  /// Unlinks the temporary files of all that are alive. For a signal handler that then exits.
+  static void discard_all() noexcept;
+
   std::uint64_t size() const { return size_; }
   const std::filesystem::path& path() const { return path_; }
 
@@ -35,6 +38,7 @@ class AtomicFile {
   std::filesystem::path path_;
   std::filesystem::path temporary_;
   int descriptor_ = -1;
+  int slot_ = -1;
   std::uint64_t size_ = 0;
 };
 

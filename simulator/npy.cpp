@@ -147,7 +147,8 @@ NpyWriter::NpyWriter(const std::filesystem::path& path, Dtype dtype,
   const auto bytes = byte_count(dtype, shape);
   if (!bytes) throw std::invalid_argument("the shape " + shape_text(shape) + " is too large.");
   const std::string header = npy_header(dtype, shape);
-  total_ = header.size() + *bytes;
+  data_begin_ = header.size();
+  total_ = data_begin_ + *bytes;
   file_.write(header);
 }
 
@@ -157,6 +158,15 @@ void NpyWriter::write(std::span<const std::byte> bytes) {
                            " than its shape holds.");
   }
   file_.write(bytes);
+}
+
+void NpyWriter::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+  const std::uint64_t room = total_ - data_begin_;
+  if (bytes.size() > room || offset > room - bytes.size()) {
+    throw std::logic_error("bytes outside its shape were written to " + file_.path().string() +
+                           ".");
+  }
+  file_.write_at(data_begin_ + offset, bytes);
 }
 
 void NpyWriter::commit() {

@@ -64,10 +64,14 @@ class NpyWriter {
  public:
   NpyWriter(const std::filesystem::path& path, Dtype dtype, std::vector<std::int64_t> shape);
   void write(std::span<const std::byte> bytes);
+  /// Writes bytes at `offset` of the elements, for rows that are made piece by piece. Use either
+  /// this or write(), for every byte.
+  void write_at(std::uint64_t offset, std::span<const std::byte> bytes);
   void commit();
 
  private:
   AtomicFile file_;
+  std::uint64_t data_begin_ = 0;
   std::uint64_t total_ = 0;
 };
 
