@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # Everything assay needs, found and never downloaded; what is optional and absent is left out and said.
-set(ASSAY_SUMMARY "")
-macro(assay_say line)
-  list(APPEND ASSAY_SUMMARY "${line}")
-endmacro()
+function(assay_say line)
+  set_property(GLOBAL APPEND PROPERTY ASSAY_SUMMARY "${line}")
+endfunction()
 function(assay_print_summary)
   message(STATUS "assay ${PROJECT_VERSION} (${CMAKE_BUILD_TYPE}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION})")
-  foreach(line ${ASSAY_SUMMARY})
+  get_property(lines GLOBAL PROPERTY ASSAY_SUMMARY)
+  foreach(line ${lines})
     message(STATUS "  ${line}")
   endforeach()
 endfunction()

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -15,8 +16,9 @@
 #include <string_view>
 #include <vector>
 
+#include "formats/names.h"
+#include "simulator/atomic_file.h"
 #include "tools/help.h"
-#include "tools/suggest.h"
 #include "tools/verb.h"
 #include "tools/version.h"
 
@@ -24,6 +26,7 @@ namespace assay::tools {
 namespace {
 
 void on_interrupt(int) {
+  simulator::AtomicFile::discard_all();
   constexpr std::string_view message = "\nassay: interrupted; nothing was written\n";
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, message.data(), message.size());
   ::_exit(static_cast<int>(ExitCode::interrupted));
@@ -56,7 +59,7 @@ std::string unexpected(const CLI::App& app, const std::string& argument) {
   for (const CLI::Option* option : app.get_options())
     for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
   const std::vector<std::string_view> known(names.begin(), names.end());
-  return unknown_name("option", argument.substr(0, argument.find('=')), known);
+  return formats::unknown_name("option", argument.substr(0, argument.find('=')), known);
 }
 
 ExitCode run(int argc, char** argv) {
@@ -79,7 +82,7 @@ ExitCode run(int argc, char** argv) {
   const std::string_view first = argv[1];
   const std::vector<std::string_view> names = verb_names();
   if (!first.starts_with('-') && std::find(names.begin(), names.end(), first) == names.end())
-    return usage_error(unknown_name("verb", first, names));
+    return usage_error(formats::unknown_name("verb", first, names));
 
   try {
     app.parse(argc, argv);

@@ -28,13 +28,39 @@ Action declare_formats(CLI::App& app);
 Action declare_convert(CLI::App& app);
 Action declare_quantize(CLI::App& app);
 Action declare_dequantize(CLI::App& app);
+Action declare_certify(CLI::App& app);
+Action declare_bench(CLI::App& app);
 
 inline constexpr std::array verbs{
     Verb{"formats", "print the tables of formats, block formats and policy profiles",
          "assay formats\n"
          "assay formats e2m1\n"
-         "assay formats --json formats.json\n",
+         "assay formats nvfp4 --json nvfp4.json\n",
          declare_formats},
+    Verb{"convert", "round the elements of an array to the codes of a format",
+         "assay convert --to e2m1 x.npy codes.npy\n"
+         "assay convert --from f64 --to e4m3 --rounding nearest_even --policy cuda13 x.npy "
+         "codes.npy\n"
+         "assay convert --to e2m1 --rounding stochastic --random-bits 8 --seed 7 x.npy codes.npy\n",
+         declare_convert},
+    Verb{"quantize", "quantize an array to a block format",
+         "assay quantize --block nvfp4 w.npy w.safetensors\n"
+         "assay quantize --block mxfp4-rceil --from bf16 w.npy w.safetensors\n"
+         "assay quantize --block article --scales s.npy w.npy w.safetensors\n",
+         declare_quantize},
+    Verb{"dequantize", "turn the output of quantize back into numbers",
+         "assay dequantize w.safetensors w.npy\n"
+         "assay dequantize w.safetensors w.npy --json done.json\n",
+         declare_dequantize},
+    Verb{"certify", "hold a device's kernels against the golden model",
+         "assay certify cpu\n"
+         "assay certify cpu --property quantize.nvfp4 --cases 10000 --seed 7\n"
+         "assay certify cuda --cases 100\n",
+         declare_certify},
+    Verb{"bench", "measure how fast the codec is, beside the CUDA headers",
+         "assay bench codec\n"
+         "assay bench codec --elements 1048576 --threads 1\n",
+         declare_bench},
 };
 
 }  // namespace assay::tools

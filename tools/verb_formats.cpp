@@ -3,30 +3,55 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
-#include "formats/presets.h"
-#include "tools/suggest.h"
+#include "formats/names.h"
+#include "tools/format_tables.h"
+#include "tools/outputs.h"
 #include "tools/verb.h"
 
 namespace assay::tools {
 namespace {
 
-void print_overview() {
-  for (const formats::FormatSpec* spec : formats::all_formats)
-    fmt::print("{:<6} {}/{}/{} bias {:<4} {}\n", spec->name, spec->sign_bits, spec->exponent_bits,
-               spec->mantissa_bits, spec->bias, spec->source);
+struct Options {
+  std::string name;
+  Outputs outputs;
+};
+
+ExitCode emit(const Options& options, const Json& document, std::string (*text)(const Json&)) {
+  if (!options.outputs.to_stdout()) fmt::print("{}", text(document));
+  options.outputs.write_json(document);
+  return ExitCode::pass;
+}
+
+ExitCode run(const Options& options) {
+  if (options.name.empty()) return emit(options, describe_all(), overview_text);
+  std::vector<std::string_view> known;
+  for (const formats::FormatSpec* spec : formats::all_formats) {
+    if (spec->name == options.name) return emit(options, describe(*spec), format_text);
+    known.push_back(spec->name);
+  }
+  for (const formats::BlockFormat* format : formats::all_block_formats) {
+    if (format->name == options.name) return emit(options, describe(*format), block_format_text);
+    known.push_back(format->name);
+  }
+  for (const formats::Profile* profile : formats::all_profiles) {
+    if (profile->name == options.name) return emit(options, describe(*profile), profile_text);
+    known.push_back(profile->name);
+  }
+  throw std::invalid_argument(
+      formats::unknown_name("format, block format or profile", options.name, known));
 }
 
 }  // namespace
 
 Action declare_formats(CLI::App& app) {
-  auto name = std::make_shared<std::string>();
-  app.add_option("NAME", *name, "a format, block format or profile; without it, all of them");
-  return [name] {
-    if (!name->empty()) find_named(formats::all_formats, "format", *name);
-    print_overview();
-    return ExitCode::pass;
-  };
+  auto options = std::make_shared<Options>();
+  app.add_option("NAME", options->name,
+                 "a format, block format or profile; without it, all of them");
+  options->outputs.declare_json(app);
+  return [options] { return run(*options); };
 }
 
 }  // namespace assay::tools

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""assay formats, convert, quantize, dequantize: what they compute, on inputs whose answer is known."""
+import json
+import math
+import struct
+import unittest
+
+from cli_fixture import CliTest, f32, npy, read_npy, read_safetensors
+
+
+class Formats(CliTest):
+    def test_overview_names_every_table(self):
+        text = self.passes("formats").stdout
+        for name in ("e2m1", "e4m3", "ue4m3", "e8m0", "bf16", "fp16", "fp32", "nvfp4", "mxfp4-rceil",
+                     "deepseek-v4", "article", "saturating", "cuda13"):
+            self.assertIn("\n" + name + " ", text)
+
+    def test_e2m1_codes(self):
+        self.passes("formats", "e2m1", "--json", self.folder / "e2m1.json")
+        table = json.loads((self.folder / "e2m1.json").read_text())
+        magnitudes = ["0", "0.5", "1", "1.5", "2", "3", "4", "6"]
+        self.assertEqual([row["decimal"] for row in table["codes"]],
+                         magnitudes + ["-" + m for m in magnitudes])
+        self.assertEqual(table["codes"][3],
+                         {"code": "0x3", "bits": "0 01 1", "decimal": "1.5", "hexadecimal": "0x1.8p+0",
+                          "dyadic": "3*2^-1"})
+        self.assertEqual((table["max"], table["min positive"], table["NaN"]),
+                         ("6 = 3*2^1", "0.5 = 1*2^-1", "none"))
+
+    def test_specials(self):
+        e8m0 = json.loads(self.passes("formats", "e8m0", "--json", "-").stdout)
+        self.assertEqual(e8m0["codes"][0]["dyadic"], "1*2^-127")
+        self.assertEqual(e8m0["codes"][255]["dyadic"], "NaN")
+        self.assertEqual((e8m0["zero"], e8m0["max"].split()[-1]), ("none", "1*2^127"))
+        e4m3 = json.loads(self.passes("formats", "e4m3", "--json", "-").stdout)
+        self.assertEqual(len(e4m3["codes"]), 256)
+        self.assertEqual((e4m3["codes"][0x7E]["decimal"], e4m3["codes"][0x7F]["dyadic"],
+                          e4m3["codes"][0xFF]["dyadic"]), ("448", "NaN", "-NaN"))
+        self.assertEqual(e4m3["min positive"], "0.001953125 = 1*2^-9")
+
+    def test_orders_and_profiles_are_spelled_out(self):
+        self.assertIn("amax_block / 6", self.passes("formats", "mxfp4-rceil").stdout)
+        self.assertIn("keep_sign", self.passes("formats", "cuda13").stdout)
+
+
+class Convert(CliTest):
+    def convert(self, content, *options):
+        source, out = self.file("in.npy", content), self.folder / "out.npy"
+        self.passes("convert", *options, source, out)
+        return read_npy(out)
+
+    def test_ties_go_to_the_even_code(self):
+        values = [0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0, 7.0, -0.0, -0.25, -5.1]
+        descr, shape, codes = self.convert(f32(values), "--from", "f32", "--to", "e2m1", "--rounding",
+                                           "nearest_even", "--policy", "cuda13")
+        self.assertEqual((descr, shape), ("|u1", (11,)))
+        self.assertEqual(list(codes), [0, 2, 2, 4, 4, 6, 6, 7, 8, 8, 15])
+
+    def test_every_rounding_mode(self):
+        # 1.75 is the tie between 1.5 (code 3) and 2 (code 4); -1.6 lies between codes 0xB and 0xC.
+        expected = {"nearest_even": [4, 0xB], "nearest_away": [4, 0xB], "toward_zero": [3, 0xB],
+                    "toward_positive": [4, 0xB], "toward_negative": [3, 0xC], "to_odd": [3, 0xB]}
+        for mode, codes in expected.items():
+            self.assertEqual(list(self.convert(f32([1.75, -1.6]), "--to", "e2m1", "--rounding", mode)[2]),
+                             codes, mode)
+
+    def test_f64_is_rounded_once(self):
+        # The FP32 nearest to 0.25 + 2^-54 is the tie 0.25, which would go to 0.
+        data = struct.pack("<2d", 0.25 + 2.0**-54, 2.5 + 2.0**-51)
+        self.assertEqual(list(self.convert(npy("<f8", (2,), data), "--from", "f64", "--to", "e2m1")[2]),
+                         [1, 5])
+
+    def test_f16_and_bf16_sources(self):
+        half = struct.pack("<2e", 2.5, -6.0)
+        self.assertEqual(list(self.convert(npy("<f2", (2,), half), "--from", "f16", "--to", "e2m1")[2]),
+                         [4, 15])
+        brain = struct.pack("<2H", 0x4020, 0xC0C0)  # 2.5, -6
+        self.assertEqual(list(self.convert(npy("<u2", (2,), brain), "--from", "bf16", "--to", "e2m1")[2]),
+                         [4, 15])
+
+    def test_nan_from_f64_follows_the_profile(self):
+        data = struct.pack("<Q", 0xFFF8000000000000)
+        self.assertEqual(list(self.convert(npy("<f8", (1,), data), "--to", "e4m3", "--policy",
+                                           "cuda13")[2]), [0xFF])
+
+    def test_wide_codes_and_shapes(self):
+        descr, shape, codes = self.convert(f32([1.0] * 24, (2, 3, 4)), "--to", "bf16")
+        self.assertEqual((descr, shape, codes), ("<u2", (2, 3, 4), struct.pack("<24H", *[0x3F80] * 24)))
+        descr, shape, codes = self.convert(npy("<f4", (), struct.pack("<f", 1.0)), "--to", "fp32")
+        self.assertEqual((descr, shape, codes), ("<u4", (), struct.pack("<I", 0x3F800000)))
+
+    def test_stochastic_rounding_is_seeded(self):
+        values = f32([1.25] * 4096)
+        options = ["--to", "e2m1", "--rounding", "stochastic", "--random-bits", "4"]
+        first = self.convert(values, *options, "--seed", "7")[2]
+        self.assertEqual(first, self.convert(values, *options, "--seed", "7")[2])
+        self.assertNotEqual(first, self.convert(values, *options, "--seed", "8")[2])
+        self.assertEqual(set(first), {2, 3})
+
+
+class Quantize(CliTest):
+    def quantize(self, content, *options):
+        source, out = self.file("x.npy", content), self.folder / "q.safetensors"
+        self.passes("quantize", *options, source, out)
+        return read_safetensors(out)
+
+    def dequantize(self):
+        self.passes("dequantize", self.folder / "q.safetensors", self.folder / "y.npy")
+        descr, shape, data = read_npy(self.folder / "y.npy")
+        self.assertEqual(descr, "<f4")
+        return shape, list(struct.unpack("<%df" % (len(data) // 4), data))
+
+    def test_mxfp4_of_exact_values_is_lossless(self):
+        row = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0, 0.0] * 2
+        metadata, tensors = self.quantize(f32(row, (1, 32)), "--block", "mxfp4-rceil")
+        self.assertEqual(tensors["scales"], ("U8", [1, 1], b"\x7f"))
+        self.assertEqual(tensors["codes"][:2], ("U8", [1, 16]))
+        self.assertEqual(tensors["codes"][2][:8], bytes([0x10, 0x32, 0x54, 0x76, 0xA9, 0xCB, 0xED, 0x0F]))
+        self.assertEqual(tensors["tensor_scale"], ("F32", [1], struct.pack("<f", 1.0)))
+        self.assertEqual((metadata["preset"], metadata["shape"], metadata["rounding"]),
+                         ("mxfp4-rceil", "1,32", "nearest_even"))
+        self.assertEqual(self.dequantize(), ((1, 32), row))
+
+    def test_partial_blocks_and_leading_dimensions(self):
+        for preset in ("nvfp4", "nvfp4-divide", "mxfp4-floor", "fp8-deepseek-v3",
+                       "fp8-deepseek-v3-weight", "deepseek-v4", "article"):
+            values = [math.sin(i) for i in range(2 * 3 * 37)]
+            self.quantize(f32(values, (2, 3, 37)), "--block", preset)
+            shape, back = self.dequantize()
+            self.assertEqual(shape, (2, 3, 37))
+            # A scale at most doubled and half a step of at most 2 (of 6): far from a wrong nibble.
+            self.assertLess(max(abs(a - b) for a, b in zip(values, back)), 0.4, preset)
+
+    def test_tiles_do_not_show(self):
+        # Rows longer than the memory budget of a tile against the same blocks in a narrow matrix.
+        count = (1 << 21) + 64
+        block = struct.pack("<32f", *[math.cos(3 * i) for i in range(32)])
+        data = block * (count // 32)
+        for preset in ("nvfp4", "mxfp4-rceil"):
+            _, wide = self.quantize(npy("<f4", (1, count), data), "--block", preset)
+            wide_back = self.dequantize()[1]
+            _, tall = self.quantize(npy("<f4", (count // 32, 32), data), "--block", preset)
+            self.assertEqual(wide["codes"][2], tall["codes"][2])
+            self.assertEqual(wide["scales"][2], tall["scales"][2])
+            self.assertEqual(wide_back, self.dequantize()[1])
+
+    def test_swizzled_scales_dequantize_to_the_same(self):
+        values = f32([math.sin(i * i) for i in range(130 * 176)], (130, 176))
+        self.quantize(values, "--block", "nvfp4")
+        plain = self.dequantize()
+        _, tensors = self.quantize(values, "--block", "nvfp4", "--scale-layout", "swizzled_128x4")
+        self.assertEqual(tensors["scales"][:2], ("U8", [256, 12]))
+        self.assertEqual(self.dequantize(), plain)
+
+    def test_poison(self):
+        values = [1.0] * 31 + [math.nan] + [1.0] * 32
+        self.quantize(f32(values, (1, 64)), "--block", "mxfp4-rceil", "--poison")
+        back = self.dequantize()[1]
+        self.assertTrue(all(math.isnan(x) for x in back[:32]))
+        self.assertEqual(back[32:], [1.0] * 32)
+
+    def test_learned_scales(self):
+        self.file("s.npy", f32([0.5, 2.0], (1, 2)))
+        _, tensors = self.quantize(f32([3.0] * 32 + [12.0] * 32, (1, 64)), "--block", "article",
+                                   "--scales", self.folder / "s.npy")
+        self.assertEqual(tensors["scales"], ("F32", [1, 2], struct.pack("<2f", 0.5, 2.0)))
+        self.assertEqual(self.dequantize()[1], [3.0] * 32 + [12.0] * 32)
+
+
+if __name__ == "__main__":
+    unittest.main()

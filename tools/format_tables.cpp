@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/format_tables.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <bitset>
+#include <string_view>
+#include <vector>
+
+#include "golden/codec.h"
+#include "tools/operation_text.h"
+#include "tools/table.h"
+
+namespace assay::tools {
+namespace {
+
+using formats::BlockFormat;
+using formats::FormatSpec;
+using formats::Profile;
+
+std::string cell(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+/// "-3*2^-1": exact.
+std::string dyadic(const golden::Value& value) {
+  const std::string sign = value.negative ? "-" : "";
+  if (value.is_nan()) return sign + "NaN";
+  if (value.is_infinite()) return sign + "Inf";
+  if (value.is_zero()) return sign + "0";
+  return fmt::format("{}*2^{}", value.number.significand.str(), value.number.exponent);
+}
+
+/// The shortest decimal that reads back as the value; every value of these formats is a double.
+std::string decimal(const golden::Value& value) {
+  if (!value.is_finite() || value.is_zero()) return dyadic(value);
+  return fmt::format("{}", golden::approximate(value.number));
+}
+
+std::string hexadecimal(const golden::Value& value) {
+  if (!value.is_finite() || value.is_zero()) return dyadic(value);
+  return fmt::format("{:a}", golden::approximate(value.number));
+}
+
+Json describe_code(const FormatSpec& spec, std::uint32_t code) {
+  const golden::Value value = golden::decode(spec, code);
+  const int digits = (spec.storage_bits + 3) / 4;
+  std::string bits = std::bitset<32>(code).to_string().substr(
+      static_cast<std::size_t>(32 - spec.sign_bits - spec.exponent_bits - spec.mantissa_bits));
+  bits.insert(static_cast<std::size_t>(spec.sign_bits + spec.exponent_bits), 1, ' ');
+  if (spec.sign_bits == 1) bits.insert(1, 1, ' ');
+  while (bits.back() == ' ') bits.pop_back();
+  return {{"code", fmt::format("0x{:0{}X}", code, digits)},
+          {"bits", bits},
+          {"decimal", decimal(value)},
+          {"hexadecimal", hexadecimal(value)},
+          {"dyadic", dyadic(value)}};
+}
+
+std::string_view name(formats::Overflow overflow) {
+  constexpr std::array<std::string_view, 3> names{"saturate", "to_infinity", "to_nan"};
+  return names[static_cast<std::size_t>(overflow)];
+}
+std::string_view name(formats::NanRule rule) {
+  constexpr std::array<std::string_view, 5> names{"canonical", "keep_sign", "all_ones",
+                                                  "max_finite", "zero"};
+  return names[static_cast<std::size_t>(rule)];
+}
+std::string_view name(formats::UnsignedRule rule) {
+  constexpr std::array<std::string_view, 3> names{"clamp", "nan", "absolute"};
+  return names[static_cast<std::size_t>(rule)];
+}
+std::string_view name(formats::ScaleRule rule) {
+  constexpr std::array<std::string_view, 5> names{"floor", "rceil", "nearest", "amax_over_max",
+                                                  "given"};
+  return names[static_cast<std::size_t>(rule)];
+}
+
+/// The table of `objects` with the columns `keys`.
+std::string table_of(const Json& objects, const std::vector<std::string>& keys) {
+  std::vector<std::vector<std::string>> rows{keys};
+  for (const Json& object : objects) {
+    std::vector<std::string> row;
+    for (const std::string& key : keys) row.push_back(cell(object.at(key)));
+    rows.push_back(row);
+  }
+  return table(rows);
+}
+
+/// "key  value" for every member that is no array.
+std::string members_text(const Json& object) {
+  std::string text;
+  for (const auto& [key, value] : object.items())
+    if (!value.is_array()) text += fmt::format("{:<16}{}\n", key, cell(value));
+  return text;
+}
+
+std::string extent(std::int64_t n) { return n == 0 ? "all" : std::to_string(n); }
+
+}  // namespace
+
+Json describe(const FormatSpec& spec) {
+  const std::uint32_t max = golden::max_finite_code(spec);
+  // The smallest positive code: the first with a value above zero (E8M0 has no zero: code 0).
+  const std::uint32_t smallest = golden::has_zero(spec) ? 1 : 0;
+  // The smallest normal: exponent field 1 where 0 means subnormal.
+  const std::uint32_t normal = spec.subnormals ? 1U << spec.mantissa_bits : 0;
+  const auto value = [&](std::uint32_t code) {
+    const golden::Value x = golden::decode(spec, code);
+    return fmt::format("{} = {}", decimal(x), dyadic(x));
+  };
+  Json out{{"name", spec.name},
+           {"bits", spec.storage_bits},
+           {"sign/exp/man",
+            fmt::format("{}/{}/{}", spec.sign_bits, spec.exponent_bits, spec.mantissa_bits)},
+           {"bias", spec.bias},
+           {"max", value(max)},
+           {"min normal", value(normal)},
+           {"min positive", value(smallest)},
+           {"subnormals", spec.subnormals ? "yes" : "no"},
+           {"zero", golden::has_zero(spec) ? (spec.sign_bits == 1 ? "+0, -0" : "+0") : "none"},
+           {"Inf", golden::has_infinity(spec) ? "yes" : "none"},
+           {"NaN", golden::has_nan(spec)
+                       ? fmt::format("0x{:X}{}", golden::canonical_nan(spec),
+                                     spec.specials == formats::Specials::ieee ? " and others" : "")
+                       : "none"},
+           {"source", spec.source}};
+  if (spec.storage_bits <= 8) {
+    Json codes = Json::array();
+    for (std::uint32_t code = 0; code <= golden::code_mask(spec); ++code)
+      codes.push_back(describe_code(spec, code));
+    out["codes"] = codes;
+  }
+  return out;
+}
+
+Json describe(const BlockFormat& format) {
+  return {{"name", format.name},
+          {"element", format.element->name},
+          {"block", extent(format.block.rows) + "x" + extent(format.block.cols)},
+          {"scale", format.scale->name},
+          {"rule", name(format.rule)},
+          {"tensor scale", format.tensor_scale == formats::TensorScale::fp32 ? "fp32" : "none"},
+          {"order", format.order->name},
+          {"source", format.source},
+          {"order source", format.order->source},
+          {"per tensor", operations_text(format.order->tensor)},
+          {"per block", operations_text(format.order->block)},
+          {"per element", operations_text(format.order->element)}};
+}
+
+Json describe(const Profile& profile) {
+  Json rows = Json::array();
+  for (const formats::ProfileRow& row : profile.rows)
+    rows.push_back({{"format", row.format->name},
+                    {"overflow", name(row.policy.overflow)},
+                    {"NaN", name(row.policy.nan)},
+                    {"NaN from f64", name(row.nan_from_f64)},
+                    {"negative to unsigned", name(row.policy.unsigned_rule)}});
+  return {{"name", profile.name}, {"source", profile.source}, {"rows", rows}};
+}
+
+std::string format_text(const Json& format) {
+  std::string text = members_text(format);
+  if (format.contains("codes"))
+    text +=
+        "\n" + table_of(format.at("codes"), {"code", "bits", "decimal", "hexadecimal", "dyadic"});
+  return text;
+}
+
+std::string block_format_text(const Json& block_format) {
+  std::string text = members_text(block_format);
+  for (const char* phase : {"per tensor", "per block", "per element"}) {
+    if (block_format.at(phase).empty()) continue;
+    text += fmt::format("\n{}:\n", phase);
+    for (const Json& step : block_format.at(phase)) text += fmt::format("  {}\n", cell(step));
+  }
+  return text;
+}
+
+std::string profile_text(const Json& profile) {
+  return members_text(profile) + "\n" +
+         table_of(profile.at("rows"),
+                  {"format", "overflow", "NaN", "NaN from f64", "negative to unsigned"});
+}
+
+Json describe_all() {
+  Json all{
+      {"formats", Json::array()}, {"block_formats", Json::array()}, {"profiles", Json::array()}};
+  for (const FormatSpec* spec : formats::all_formats) all["formats"].push_back(describe(*spec));
+  for (const BlockFormat* format : formats::all_block_formats)
+    all["block_formats"].push_back(describe(*format));
+  for (const Profile* profile : formats::all_profiles)
+    all["profiles"].push_back(describe(*profile));
+  return all;
+}
+
+std::string overview_text(const Json& all) {
+  return "formats (assay formats NAME for every code)\n" +
+         table_of(all.at("formats"),
+                  {"name", "sign/exp/man", "bias", "max", "min positive", "Inf", "NaN", "source"}) +
+         "\nblock formats (assay formats NAME for the order of operations)\n" +
+         table_of(all.at("block_formats"),
+                  {"name", "element", "block", "scale", "rule", "tensor scale", "source"}) +
+         "\npolicy profiles (assay formats NAME for the rules)\n" +
+         table_of(all.at("profiles"), {"name", "source"});
+}
+
+}  // namespace assay::tools

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The tables of `assay formats`, as JSON and as text. Values come from golden's decode, so what is
+// printed is what the format's row says, not what a fast codec makes of it.
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "formats/presets.h"
+
+namespace assay::tools {
+
+using Json = nlohmann::ordered_json;
+
+/// Parameters, landmarks and, for formats of at most 8 bits, every code.
+Json describe(const formats::FormatSpec& spec);
+/// Shape, scale rule and the operation order, step by step.
+Json describe(const formats::BlockFormat& format);
+/// One policy per destination format.
+Json describe(const formats::Profile& profile);
+
+/// What describe() gave, for people.
+std::string format_text(const Json& format);
+std::string block_format_text(const Json& block_format);
+std::string profile_text(const Json& profile);
+
+/// Everything: {"formats": [...], "block_formats": [...], "profiles": [...]}, and its tables.
+Json describe_all();
+std::string overview_text(const Json& all);
+
+}  // namespace assay::tools

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "formats/names.h"
+#include "tools/bench_codec.h"
+#include "tools/verb.h"
+
+namespace assay::tools {
+namespace {
+
+struct Options {
+  std::string suite;
+  BenchCodecOptions codec;
+};
+
+ExitCode run(const Options& options) {
+  constexpr std::array<std::string_view, 1> suites{"codec"};
+  if (options.suite != suites[0])
+    throw std::invalid_argument(formats::unknown_name("benchmark", options.suite, suites));
+  return bench_codec(options.codec) == 0 ? ExitCode::pass : ExitCode::fail;
+}
+
+}  // namespace
+
+Action declare_bench(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("SUITE", options->suite, "codec: the array codec and the block quantizers")
+      ->required();
+  app.add_option("--elements", options->codec.elements, "of each array (default 2^24)");
+  app.add_option("--repeats", options->codec.repeats, "runs behind each median (default 5)");
+  app.add_option("--threads", options->codec.threads, "of the second column (default 2)");
+  app.add_option("--seed", options->codec.seed, "of the data (default 1)");
+  app.add_option("--json", options->codec.json, "write the result as JSON to FILE")
+      ->type_name("FILE");
+  return [options] { return run(*options); };
+}
+
+}  // namespace assay::tools

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <array>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "formats/names.h"
+#include "kernels/cpu/cpu_device.h"
+#include "kernels/cuda/cuda_device.h"
+#include "proptests/certify.h"
+#include "tools/outcome.h"
+#include "tools/progress.h"
+#include "tools/verb.h"
+
+namespace assay::tools {
+namespace {
+
+struct Options {
+  std::string device, property, token;
+  std::int64_t cases = 1000;
+  std::uint64_t seed = 1;
+};
+
+struct Target {
+  std::string_view name;
+  /// Null, with the reason, where this machine has no such device.
+  std::unique_ptr<kernels::DeviceUnderTest> (*make)(std::string& reason);
+};
+constexpr std::array<Target, 2> targets{
+    {{"cpu", [](std::string&) { return kernels::make_cpu_device(); }},
+     {"cuda", [](std::string& reason) { return kernels::make_cuda_device(reason); }}}};
+
+const Target& find_target(const std::string& name) {
+  std::vector<std::string_view> known;
+  for (const Target& target : targets) {
+    if (target.name == name) return target;
+    known.push_back(target.name);
+  }
+  throw std::invalid_argument(formats::unknown_name("device", name, known));
+}
+
+ExitCode run(const Options& options) {
+  const Target& target = find_target(options.device);
+  std::string reason;
+  const std::unique_ptr<kernels::DeviceUnderTest> device = target.make(reason);
+  if (device == nullptr) {
+    fmt::print(stderr, "assay: {}\n", reason);
+    return ExitCode::absent;
+  }
+  proptests::CertifyOptions certify;
+  certify.property = options.property;
+  certify.cases = options.cases;
+  certify.seed = options.seed;
+  certify.token = options.token;
+  certify.target = options.device;
+  const auto properties = static_cast<std::int64_t>(proptests::catalogue().size());
+  proptests::Report result;
+  {
+    Progress progress("certify", properties);
+    certify.on_verdict = [&progress](const proptests::Verdict&) { progress.advance(1); };
+    result = proptests::run_certification(*device, certify);
+  }
+  fmt::print("{}", proptests::summary(result));
+  for (const proptests::Verdict& verdict : result.verdicts)
+    if (verdict.counterexample) fmt::print("\n{}", proptests::show(verdict));
+  return outcome(result);
+}
+
+}  // namespace
+
+Action declare_certify(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("DEVICE", options->device, "cpu or cuda: the kernels of this tree")->required();
+  app.add_option("--property", options->property,
+                 "only this property, or those whose id begins with this up to a dot");
+  app.add_option("--cases", options->cases, "cases of each property (default 1000)");
+  app.add_option("--seed", options->seed, "of the cases (default 1)");
+  app.add_option("--case", options->token, "replay one case: the token of a failure");
+  return [options] { return run(*options); };
+}
+
+}  // namespace assay::tools
