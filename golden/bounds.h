@@ -13,8 +13,8 @@
 //                     or on the whole sum; terms are added in any order and association (trees,
 //                     split k, several accumulators); multiplications may be fused into additions
 //                     (FMA). Not permitted: division, flushing subnormals, products or sums in less
-//                     than FP32. Where every such evaluation is exact, T is 0 and the kernel must
-//                     be correctly rounded.
+//                     than FP32 (more is within). Where every such evaluation is exact, T is 0 and
+//                     the kernel must be correctly rounded.
 //   fp32_fixed_order  T = 0 around golden's own FP32 result (golden/fp32_order.h): bit for bit.
 //   truncating        tensor cores: steps of L products fused with the accumulator, every term
 //                     truncated to a multiple of 2^(e_max - F), one truncation of the sum to FP32

@@ -119,7 +119,7 @@ struct Element {
         products.push_back({value, a.exponents[at_a(p)] + b.exponents[at_b(p)]});
         sum = sum + value;
       }
-      const Bound chain = truncating_chain(products, model.unit);
+      Bound chain = truncating_chain(products, model.unit);
       if (!chain.judgeable) return chain;
       Term term{{sum}, chain.error};
       if (!dequantized) append_scales(term.factors, begin);
