@@ -64,7 +64,7 @@ HWY_INLINE VI block_amax_part(const float* x, std::size_t count) {
 #if HWY_TARGET != HWY_SCALAR && !HWY_HAVE_SCALABLE
 /// The largest of lanes i, i + 4, i + 8, ... in lane i.
 template <class D>
-HWY_INLINE auto fold_to_four(D d, hn::Vec<D> v) {
+HWY_INLINE auto fold_to_four(D /*d*/, hn::Vec<D> v) {
   if constexpr (hn::MaxLanes(D()) == 4) {
     return v;
   } else {

@@ -133,12 +133,13 @@ int run(const std::string& only, const std::string& ledger, const std::string& c
     std::fflush(stdout);
     add_to_ledger(rows, {fmt::format("block amax {}", c.format->name), 1, kPatterns, bad, seconds});
     differences += bad;
+    // After every case, so that an interrupted run keeps what it has enumerated.
+    if (!ledger.empty()) write_ledger(ledger, "block_amax_sweep", rows, "block_amax_sweep", commit);
   }
   if (rows.empty()) {
     fmt::print(stderr, "block_amax_sweep: no case is named '{}'\n", only);
     return 5;
   }
-  if (!ledger.empty()) write_ledger(ledger, "block_amax_sweep", rows, "block_amax_sweep", commit);
   return differences == 0 ? 0 : 1;
 }
 
