@@ -45,6 +45,7 @@ struct FakeQuantized {
       const float one = 1.0F;
       cuda::check(cudaMemcpy(tensor_scale.data(), &one, sizeof one, cudaMemcpyHostToDevice),
                   "cudaMemcpy");
+      cuda::poison_scales(raw.data(), call.n, call.k, 16, scales.data());
       cuda::fake_quantize_given(raw.data(), scales.data(), call.n, call.k, 16, value.data());
       return;
     }

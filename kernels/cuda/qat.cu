@@ -48,6 +48,27 @@ __global__ void ordered_gemm_kernel(StridedMatrix a, StridedMatrix b, std::int64
   if (row < rows && col < cols) out[row * cols + col] = bias == nullptr ? sum : sum + bias[col];
 }
 
+/// Where a block lies: its first element and how many it has.
+struct Extent {
+  std::int64_t first;
+  int width;
+};
+
+__device__ Extent extent_of(std::int64_t id, std::int64_t cols, int block) {
+  const std::int64_t blocks = (cols + block - 1) / block;
+  const std::int64_t col = id % blocks * block;
+  return {id / blocks * cols + col, static_cast<int>(min(std::int64_t{block}, cols - col))};
+}
+
+__global__ void poison_scales_kernel(const float* w, std::int64_t count, std::int64_t cols,
+                                     int block, float* scales) {
+  const std::int64_t id = global_id();
+  if (id >= count) return;
+  const Extent extent = extent_of(id, cols, block);
+  for (int i = 0; i < extent.width; ++i)
+    if (!isfinite(w[extent.first + i])) scales[id] = NAN;
+}
+
 __global__ void fake_quantize_kernel(const float* w, const float* scales, std::int64_t rows,
                                      std::int64_t cols, int block, float* out) {
   const std::int64_t id = global_id();
@@ -67,14 +88,13 @@ __global__ void estimate_kernel(Estimator estimator, const float* w, const float
                                 const float* tensor_scale, std::int64_t rows, std::int64_t cols,
                                 int block, float* dw, float* dscale) {
   const std::int64_t id = global_id();
-  const std::int64_t blocks = (cols + block - 1) / block;
-  if (id >= rows * blocks) return;
-  const std::int64_t first = id / blocks * cols + id % blocks * block;
-  const int width = static_cast<int>(min(std::int64_t{block}, cols - id % blocks * block));
+  if (id >= rows * ((cols + block - 1) / block)) return;
+  const auto [first, width] = extent_of(id, cols, block);
   const float scale = scales[id];
   // 6 s has at most 3 + 24 + 24 significant bits, which double holds: the comparison is exact.
-  const double limit = 6.0 * scale * (tensor_scale == nullptr ? 1.0 : double{*tensor_scale});
-  float sum = 0.0F;
+  const double limit =
+      6.0 * fabs(double{scale}) * (tensor_scale == nullptr ? 1.0 : double{*tensor_scale});
+  float sum = isnan(scale) ? NAN : 0.0F;  // a poisoned block has no gradient of its scale
   for (int i = 0; i < width; ++i) {
     const float weight = w[first + i];
     const bool inside = fabs(double{weight}) <= limit;
@@ -113,6 +133,12 @@ void fake_quantize_given(const float* w, const float* scales, std::int64_t rows,
                          int block, float* out) {
   fake_quantize_kernel<<<grid(rows * cols), kThreads>>>(w, scales, rows, cols, block, out);
   check_kernel("fake_quantize_given");
+}
+
+void poison_scales(const float* w, std::int64_t rows, std::int64_t cols, int block, float* scales) {
+  const std::int64_t count = rows * ((cols + block - 1) / block);
+  poison_scales_kernel<<<grid(count), kThreads>>>(w, count, cols, block, scales);
+  check_kernel("poison_scales");
 }
 
 void decode_scales(const std::uint8_t* codes, std::int64_t count, float* scales) {

@@ -19,6 +19,10 @@ struct StridedMatrix {
 void ordered_gemm(StridedMatrix a, StridedMatrix b, std::int64_t rows, std::int64_t cols,
                   std::int64_t inner, const float* bias, float* out);
 
+/// Blocks of w that hold a NaN or an infinity get the scale NaN, in place: all of such a block
+/// dequantizes to NaN (formats/tensor.h, BlockFormat).
+void poison_scales(const float* w, std::int64_t rows, std::int64_t cols, int block, float* scales);
+
 /// Fake quantization of weights with given FP32 scales, `block` elements along the row sharing one:
 /// q = E2M1 code of FP32(w / s) rounded to nearest even, 0 where s is 0; out = FP32(q * s).
 void fake_quantize_given(const float* w, const float* scales, std::int64_t rows, std::int64_t cols,
