@@ -4,9 +4,10 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <exception>
-#include <map>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -73,6 +74,9 @@ int run(int argc, char** argv) {
   app.add_option("--commit", commit, "recorded in the ledger");
   CLI11_PARSE(app, argc, argv);
 
+  std::string command = "codec_sweep";
+  for (const std::string& part : only) command += " --only " + part;
+  if (threads != 1) command += fmt::format(" --threads {}", threads);
   std::vector<LedgerRow> rows;
   std::uint64_t differences = 0;
   int ran = 0;
@@ -93,15 +97,13 @@ int run(int argc, char** argv) {
                outcome.first);
     std::fflush(stdout);
     add_to_ledger(rows, {job.group, 1, outcome.inputs, outcome.differences, outcome.seconds});
+    // After every cell: an interrupted run leaves what it has proved.
+    if (!ledger.empty()) write_ledger(ledger, "codec", rows, command, commit);
   }
   if (ran == 0) {
     fmt::print(stderr, "no cell has such a name; --list prints them\n");
     return 5;
   }
-  std::string command = "codec_sweep";
-  for (const std::string& part : only) command += " --only " + part;
-  if (threads != 1) command += fmt::format(" --threads {}", threads);
-  if (!ledger.empty() && !list) write_ledger(ledger, "codec", rows, command, commit);
   return differences == 0 ? 0 : 1;
 }
 
