@@ -66,8 +66,8 @@ void write_ledger(const std::string& path, const std::string& driver,
                   fmt::gmtime(std::time(nullptr)), processor(), std::thread::hardware_concurrency(),
                   formats::simd_target());
   for (const LedgerRow& row : rows) {
-    section += fmt::format("| {} | {} | {} | {} | {:.1f} |\n", row.domain, row.cells, row.inputs,
-                           row.differences, row.seconds);
+    section += fmt::format("| {} | {} of {} | {} | {} | {:.1f} |\n", row.domain, row.cells,
+                           row.cells_in_all, row.inputs, row.differences, row.seconds);
   }
   section += end;
   std::string text = read(path);

@@ -10,7 +10,8 @@ namespace assay::exhaustive {
 
 struct LedgerRow {
   std::string domain;
-  int cells = 0;
+  int cells = 0;  ///< that ran
+  int cells_in_all = 0;
   std::uint64_t inputs = 0;
   std::uint64_t differences = 0;
   double seconds = 0;

@@ -17,15 +17,7 @@ namespace {
 using formats::ArrayOptions;
 using formats::FormatSpec;
 using formats::RoundingMode;
-
-std::uint32_t code_at(const FormatSpec& spec, const std::vector<std::uint8_t>& packed,
-                      std::size_t i) {
-  if (spec.storage_bits == 4) return (packed[i / 2] >> (4 * (i % 2))) & 0xF;
-  std::uint32_t code = 0;
-  const std::size_t bytes = static_cast<std::size_t>(spec.storage_bits) / 8;
-  for (std::size_t b = 0; b < bytes; ++b) code |= std::uint32_t{packed[i * bytes + b]} << (8 * b);
-  return code;
-}
+using tests::code_at;
 
 template <class Source>
 std::vector<std::uint8_t> packed(const FormatSpec& spec, const std::vector<Source>& in,

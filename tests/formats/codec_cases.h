@@ -56,6 +56,16 @@ inline std::vector<float> corner_inputs(int mantissa_bits) {
   return result;
 }
 
+/// The code at index i of packed codes (array.h's packing).
+inline std::uint32_t code_at(const formats::FormatSpec& spec,
+                             const std::vector<std::uint8_t>& packed, std::size_t i) {
+  if (spec.storage_bits == 4) return (packed[i / 2] >> (4 * (i % 2))) & 0xF;
+  std::uint32_t code = 0;
+  const std::size_t bytes = static_cast<std::size_t>(spec.storage_bits) / 8;
+  for (std::size_t b = 0; b < bytes; ++b) code |= std::uint32_t{packed[i * bytes + b]} << (8 * b);
+  return code;
+}
+
 /// Runs body() once per instruction set that this CPU has, the dispatch limited to it.
 template <class Body>
 void for_each_target(const Body& body) {
