@@ -52,7 +52,8 @@ struct Fields {
   }
 };
 
-constexpr Fields fields_of(const FormatSpec& spec) {
+/// In device code: constexpr Fields fields = fields_of(spec), evaluated by the compiler.
+ASSAY_HOST_DEVICE constexpr Fields fields_of(const FormatSpec& spec) {
   return {spec.sign_bits, spec.exponent_bits, spec.mantissa_bits,
           spec.bias,      spec.subnormals,    spec.specials};
 }

@@ -241,8 +241,13 @@ void write_json(const std::vector<Measured>& rows, const BenchCodecOptions& opti
       {"repeats", options.repeats},
       {"threads", {1, options.threads}},
       {"rows", rows_json}};
+  const std::string text = document.dump(2) + "\n";
+  if (options.json == "-") {
+    fmt::print("{}", text);
+    return;
+  }
   simulator::AtomicFile file(options.json);
-  file.write(document.dump(2) + "\n");
+  file.write(text);
   file.commit();
 }
 
@@ -269,7 +274,7 @@ int bench_codec(const BenchCodecOptions& requested) {
            [&] { return block_row("NVFP4 true division", x, formats::nvfp4_divide); }}) {
     rows.push_back(measure(make(), x.size(), options));
   }
-  print(rows, options);
+  if (options.json != "-") print(rows, options);
   if (!options.json.empty()) write_json(rows, options);
   return std::all_of(rows.begin(), rows.end(), [](const Measured& r) { return r.equal; }) ? 0 : 1;
 }

@@ -13,7 +13,7 @@ struct BenchCodecOptions {
   int repeats = 5;                                ///< medians are of that many runs after a warm-up
   int threads = 2;                                ///< of the second column
   std::uint64_t seed = 1;
-  std::string json;  ///< file for the same as JSON; empty: none
+  std::string json;  ///< file for the same as JSON; "-": JSON in place of the table
 };
 
 /// Prints the table. Returns 0, or 1 where the codec and a baseline differ in any bit. Throws
