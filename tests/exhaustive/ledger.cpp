@@ -67,7 +67,8 @@ void write_ledger(const std::string& path, const std::string& driver,
                   formats::simd_target());
   for (const LedgerRow& row : rows) {
     section += fmt::format("| {} | {} of {} | {} | {} | {:.1f} |\n", row.domain, row.cells,
-                           row.cells_in_all, row.inputs, row.differences, row.seconds);
+                           std::max(row.cells, row.cells_in_all), row.inputs, row.differences,
+                           row.seconds);
   }
   section += end;
   std::string text = read(path);

@@ -11,10 +11,10 @@ namespace assay::exhaustive {
 struct LedgerRow {
   std::string domain;
   int cells = 0;  ///< that ran
-  int cells_in_all = 0;
   std::uint64_t inputs = 0;
   std::uint64_t differences = 0;
   double seconds = 0;
+  int cells_in_all = 0;  ///< of the domain, where a run may have done fewer; 0: those that ran
 };
 
 /// Appends the row, or adds its numbers to the row of the same domain.

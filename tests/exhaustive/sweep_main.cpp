@@ -107,8 +107,8 @@ int run(int argc, char** argv) {
     std::fflush(stdout);
     const auto in_all = std::count_if(
         jobs.begin(), jobs.end(), [&job](const Job& other) { return other.group == job.group; });
-    add_to_ledger(rows, {job.group, 1, static_cast<int>(in_all), outcome.inputs,
-                         outcome.differences, outcome.seconds});
+    add_to_ledger(rows, {job.group, 1, outcome.inputs, outcome.differences, outcome.seconds,
+                         static_cast<int>(in_all)});
     // After every cell: an interrupted run leaves what it has proved.
     if (!ledger.empty()) write_ledger(ledger, "codec", rows, command, commit);
   }
