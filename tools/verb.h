@@ -29,6 +29,7 @@ Action declare_convert(CLI::App& app);
 Action declare_quantize(CLI::App& app);
 Action declare_dequantize(CLI::App& app);
 Action declare_certify(CLI::App& app);
+Action declare_replay(CLI::App& app);
 Action declare_bench(CLI::App& app);
 
 inline constexpr std::array verbs{
@@ -55,8 +56,13 @@ inline constexpr std::array verbs{
     Verb{"certify", "hold a device's kernels against the golden model",
          "assay certify cpu\n"
          "assay certify cpu --property quantize.nvfp4 --cases 10000 --seed 7\n"
-         "assay certify cuda --cases 100\n",
+         "assay certify cuda --cases 100 --json report.json --html report.html\n",
          declare_certify},
+    Verb{"replay", "run a recorded training step under precision recipes",
+         "assay replay embedded --recipe nvfp4\n"
+         "assay replay embedded --recipe nvfp4 --recipe mxfp4-rceil --html report.html\n"
+         "assay replay my_recording --recipe my_recipe.json --json report.json\n",
+         declare_replay},
     Verb{"bench", "measure how fast the codec is, beside the CUDA headers",
          "assay bench codec\n"
          "assay bench codec --elements 1048576 --threads 1\n",

@@ -9,11 +9,14 @@
 #include <utility>
 #include <vector>
 
+#include "analysis/report.h"
 #include "formats/names.h"
 #include "kernels/cpu/cpu_device.h"
 #include "kernels/cuda/cuda_device.h"
 #include "proptests/certify.h"
+#include "tools/environment.h"
 #include "tools/outcome.h"
+#include "tools/outputs.h"
 #include "tools/progress.h"
 #include "tools/verb.h"
 
@@ -24,6 +27,7 @@ struct Options {
   std::string device, property, token;
   std::int64_t cases = 1000;
   std::uint64_t seed = 1;
+  Outputs outputs;
 };
 
 struct Target {
@@ -42,6 +46,14 @@ const Target& find_target(const std::string& name) {
     known.push_back(target.name);
   }
   throw std::invalid_argument(formats::unknown_name("device", name, known));
+}
+
+std::string command_of(const Options& options) {
+  std::string text = fmt::format("assay certify {} --cases {} --seed {}", options.device,
+                                 options.cases, options.seed);
+  if (!options.property.empty()) text += " --property " + options.property;
+  if (!options.token.empty()) text += " --case " + options.token;
+  return text;
 }
 
 ExitCode run(const Options& options) {
@@ -65,10 +77,18 @@ ExitCode run(const Options& options) {
     certify.on_verdict = [&progress](const proptests::Verdict&) { progress.advance(1); };
     result = proptests::run_certification(*device, certify);
   }
-  fmt::print("{}", proptests::summary(result));
-  for (const proptests::Verdict& verdict : result.verdicts)
-    if (verdict.counterexample) fmt::print("\n{}", proptests::show(verdict));
-  return outcome(result);
+  if (!options.outputs.to_stdout()) {
+    fmt::print("{}", proptests::summary(result));
+    for (const proptests::Verdict& verdict : result.verdicts)
+      if (verdict.counterexample) fmt::print("\n{}", proptests::show(verdict));
+  }
+  analysis::Report report;
+  report.environment = environment(command_of(options));
+  report.seed = options.seed;
+  report.certifications.push_back(std::move(result));
+  options.outputs.write_json(analysis::to_json(report));
+  options.outputs.write_html([&] { return analysis::to_html(report); });
+  return outcome(report.certifications.front());
 }
 
 }  // namespace
@@ -81,6 +101,8 @@ Action declare_certify(CLI::App& app) {
   app.add_option("--cases", options->cases, "cases of each property (default 1000)");
   app.add_option("--seed", options->seed, "of the cases (default 1)");
   app.add_option("--case", options->token, "replay one case: the token of a failure");
+  options->outputs.declare_json(app);
+  options->outputs.declare_html(app);
   return [options] { return run(*options); };
 }
 
