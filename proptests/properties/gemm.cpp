@@ -185,6 +185,12 @@ void fill_epilogue(Draw& draw, GemmCase& c, Epilogue epilogue) {
   }
 }
 
+/// Rows enough to leave a tile of any usual size, often by exactly one.
+std::int64_t draw_tall(Draw& draw) {
+  if (!draw.one_in(4)) return draw.between(17, 40);
+  return draw.of<std::int64_t>({63, 64, 65, 127, 128, 129});
+}
+
 GemmCase draw_case(const Aspect& aspect, const Claim& claim, const rc::Random& random) {
   Draw draw(random);
   GemmCase c;
@@ -192,10 +198,15 @@ GemmCase draw_case(const Aspect& aspect, const Claim& claim, const rc::Random& r
   c.k = draw_k(draw, aspect.extent, claim);
   if (aspect.special == Special::cancel && claim.a != nullptr)
     c.k = (claim.b->block.cols * 3 + claim.k_multiple - 1) / claim.k_multiple * claim.k_multiple;
-  const bool wide = aspect.extent == Extent::tall && draw.one_in(2);
   c.m = aspect.extent == Extent::long_k ? 1 : draw.between(1, 3);
   c.n = draw.between(1, 3);
-  if (aspect.extent == Extent::tall) (wide ? c.n : c.m) = draw.between(17, 40);
+  if (aspect.extent == Extent::tall) {
+    // Both at once is what finds swapped tiles, and is dear: golden multiplies them all.
+    const bool both = draw.one_in(32);
+    const bool wide = draw.one_in(2);
+    if (both || wide) c.n = draw_tall(draw);
+    if (both || !wide) c.m = draw_tall(draw);
+  }
   fill_a(draw, c, aspect);
   c.b = draw_tensor(draw, *claim.b, c.n, c.k, claim.scale_layout, aspect.b_codes, aspect.scales);
   if (aspect.special == Special::cancel) make_cancel(draw, c);
