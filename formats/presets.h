@@ -75,10 +75,17 @@ inline constexpr Operation mxfp4_floor_block[] = {
 inline constexpr Operation mxfp4_rceil_block[] = {
     {divide, R::scale, R::amax_block, R::constant, {6}, up_to_e8m0}};
 inline constexpr Operation divide_by_power_of_two[] = {{divide, R::x, R::x, R::scale, {}, exact}};
-inline constexpr OperationOrder mxfp4_floor{"mxfp4-floor", {}, mxfp4_floor_block, divide_by_power_of_two,
+inline constexpr OperationOrder mxfp4_floor{"mxfp4-floor",
+                                            {},
+                                            mxfp4_floor_block,
+                                            divide_by_power_of_two,
                                             "OCP Microscaling Formats (MX) v1.0, section 6.3"};
-inline constexpr OperationOrder mxfp4_rceil{"mxfp4-rceil", {}, mxfp4_rceil_block, divide_by_power_of_two,
-                                            "cuBLAS block scaling, 1D MX recipe: round-up of amax/max"};
+inline constexpr OperationOrder mxfp4_rceil{
+    "mxfp4-rceil",
+    {},
+    mxfp4_rceil_block,
+    divide_by_power_of_two,
+    "cuBLAS block scaling, 1D MX recipe: round-up of amax/max"};
 
 /// amax clamped to 6*2^-126, the FP32 product with FP32(1/6), rounded up to a power of two.
 inline constexpr Operation deepseek_v4_block[] = {
@@ -87,8 +94,12 @@ inline constexpr Operation deepseek_v4_block[] = {
     {multiply, R::t0, R::t0, R::t1, {}, to_f32},
     {copy, R::scale, R::t0, R::constant, {}, up_to_e8m0},
 };
-inline constexpr OperationOrder deepseek_v4{"deepseek-v4", {}, deepseek_v4_block, divide_by_power_of_two,
-                                            "DeepSeek TileKernels, per_token_cast to e2m1, round_sf"};
+inline constexpr OperationOrder deepseek_v4{
+    "deepseek-v4",
+    {},
+    deepseek_v4_block,
+    divide_by_power_of_two,
+    "DeepSeek TileKernels, per_token_cast to e2m1, round_sf"};
 
 /// amax/448 in FP32, 1 for a zero block (the published kernel would compute 0/0).
 inline constexpr Operation fp8_deepseek_v3_block[] = {
@@ -101,59 +112,126 @@ inline constexpr Operation fp8_deepseek_v4_block[] = {
     {maximum, R::t0, R::amax_block, R::constant, {13743895, 1, -37}, exact},
     {divide, R::scale, R::t0, R::constant, {448}, up_to_e8m0},
 };
-inline constexpr OperationOrder fp8_deepseek_v4{"fp8-deepseek-v4", {}, fp8_deepseek_v4_block,
-                                                divide_by_power_of_two,
-                                                "DeepSeek act_quant kernel with power-of-two scales"};
+inline constexpr OperationOrder fp8_deepseek_v4{
+    "fp8-deepseek-v4",
+    {},
+    fp8_deepseek_v4_block,
+    divide_by_power_of_two,
+    "DeepSeek act_quant kernel with power-of-two scales"};
 /// x / scale, and 0 where the scale is 0 (a learned scale may be).
 inline constexpr Operation divide_by_scale[] = {
     {divide, R::x, R::x, R::scale, {}, to_f32},
     {if_zero, R::x, R::scale, R::constant, {0}, exact},
 };
-inline constexpr OperationOrder fp8_deepseek_v3{"fp8-deepseek-v3", {}, fp8_deepseek_v3_block, divide_by_scale,
-                                                "DeepSeek-V3, arXiv 2412.19437 section 3.3, and its act_quant kernel"};
+inline constexpr OperationOrder fp8_deepseek_v3{
+    "fp8-deepseek-v3",
+    {},
+    fp8_deepseek_v3_block,
+    divide_by_scale,
+    "DeepSeek-V3, arXiv 2412.19437 section 3.3, and its act_quant kernel"};
 /// The scale factor is the caller's; only the division is this order's.
-inline constexpr OperationOrder learned{"learned", {}, {}, divide_by_scale, "this project's definition"};
+inline constexpr OperationOrder learned{
+    "learned", {}, {}, divide_by_scale, "this project's definition"};
 
 }  // namespace orders
 
-inline constexpr BlockFormat nvfp4{"nvfp4", &e2m1, {1, 16}, &ue4m3, ScaleRule::nearest, TensorScale::fp32,
-                                   &orders::nvfp4_te, "NVFP4 as TransformerEngine computes it"};
-inline constexpr BlockFormat nvfp4_divide{"nvfp4-divide", &e2m1, {1, 16}, &ue4m3, ScaleRule::nearest,
-                                          TensorScale::fp32, &orders::nvfp4_divide,
+inline constexpr BlockFormat nvfp4{"nvfp4",
+                                   &e2m1,
+                                   {1, 16},
+                                   &ue4m3,
+                                   ScaleRule::nearest,
+                                   TensorScale::fp32,
+                                   &orders::nvfp4_te,
+                                   "NVFP4 as TransformerEngine computes it"};
+inline constexpr BlockFormat nvfp4_divide{"nvfp4-divide",
+                                          &e2m1,
+                                          {1, 16},
+                                          &ue4m3,
+                                          ScaleRule::nearest,
+                                          TensorScale::fp32,
+                                          &orders::nvfp4_divide,
                                           "NVFP4 with true divisions"};
-inline constexpr BlockFormat mxfp4_floor{"mxfp4-floor", &e2m1, {1, 32}, &e8m0, ScaleRule::floor,
-                                         TensorScale::none, &orders::mxfp4_floor,
-                                         "OCP Microscaling Formats (MX) v1.0, MXFP4, section 6.3 scale"};
-inline constexpr BlockFormat mxfp4_rceil{"mxfp4-rceil", &e2m1, {1, 32}, &e8m0, ScaleRule::rceil,
-                                         TensorScale::none, &orders::mxfp4_rceil,
+inline constexpr BlockFormat mxfp4_floor{
+    "mxfp4-floor",
+    &e2m1,
+    {1, 32},
+    &e8m0,
+    ScaleRule::floor,
+    TensorScale::none,
+    &orders::mxfp4_floor,
+    "OCP Microscaling Formats (MX) v1.0, MXFP4, section 6.3 scale"};
+inline constexpr BlockFormat mxfp4_rceil{"mxfp4-rceil",
+                                         &e2m1,
+                                         {1, 32},
+                                         &e8m0,
+                                         ScaleRule::rceil,
+                                         TensorScale::none,
+                                         &orders::mxfp4_rceil,
                                          "MXFP4 with the round-up scale of NVIDIA and DeepSeek"};
-inline constexpr BlockFormat fp8_deepseek_v3{"fp8-deepseek-v3", &e4m3, {1, 128}, &fp32,
-                                             ScaleRule::amax_over_max, TensorScale::none,
-                                             &orders::fp8_deepseek_v3,
-                                             "DeepSeek-V3 activations, arXiv 2412.19437 section 3.3"};
-inline constexpr BlockFormat fp8_deepseek_v3_weight{"fp8-deepseek-v3-weight", &e4m3, {128, 128}, &fp32,
-                                                    ScaleRule::amax_over_max, TensorScale::none,
-                                                    &orders::fp8_deepseek_v3,
-                                                    "DeepSeek-V3 weights, arXiv 2412.19437 section 3.3"};
-inline constexpr BlockFormat deepseek_v4{"deepseek-v4", &e2m1, {1, 32}, &e8m0, ScaleRule::rceil,
-                                         TensorScale::none, &orders::deepseek_v4,
-                                         "DeepSeek-V4 expert weights, arXiv 2606.19348 section 5.2.1"};
-inline constexpr BlockFormat fp8_deepseek_v4{"fp8-deepseek-v4", &e4m3, {1, 128}, &e8m0, ScaleRule::rceil,
-                                             TensorScale::none, &orders::fp8_deepseek_v4,
-                                             "DeepSeek-V4 activations, arXiv 2606.19348 section 5.2.1"};
-inline constexpr BlockFormat fp8_deepseek_v4_weight{"fp8-deepseek-v4-weight", &e4m3, {128, 128}, &e8m0,
-                                                    ScaleRule::rceil, TensorScale::none,
-                                                    &orders::fp8_deepseek_v4,
-                                                    "DeepSeek-V4 FP8 weights, arXiv 2606.19348 section 5.2.1"};
-inline constexpr BlockFormat article{"article", &e2m1, {1, 32}, &fp32, ScaleRule::given, TensorScale::none,
-                                     &orders::learned, "circulated recipe: expert weights, learned scales"};
-inline constexpr BlockFormat article_attention{"article-attention", &e2m1, {1, 16}, &fp32, ScaleRule::given,
-                                               TensorScale::none, &orders::learned,
-                                               "circulated recipe: attention weights, learned scales"};
+inline constexpr BlockFormat fp8_deepseek_v3{
+    "fp8-deepseek-v3",
+    &e4m3,
+    {1, 128},
+    &fp32,
+    ScaleRule::amax_over_max,
+    TensorScale::none,
+    &orders::fp8_deepseek_v3,
+    "DeepSeek-V3 activations, arXiv 2412.19437 section 3.3"};
+inline constexpr BlockFormat fp8_deepseek_v3_weight{
+    "fp8-deepseek-v3-weight",
+    &e4m3,
+    {128, 128},
+    &fp32,
+    ScaleRule::amax_over_max,
+    TensorScale::none,
+    &orders::fp8_deepseek_v3,
+    "DeepSeek-V3 weights, arXiv 2412.19437 section 3.3"};
+inline constexpr BlockFormat deepseek_v4{
+    "deepseek-v4",
+    &e2m1,
+    {1, 32},
+    &e8m0,
+    ScaleRule::rceil,
+    TensorScale::none,
+    &orders::deepseek_v4,
+    "DeepSeek-V4 expert weights, arXiv 2606.19348 section 5.2.1"};
+inline constexpr BlockFormat fp8_deepseek_v4{
+    "fp8-deepseek-v4",
+    &e4m3,
+    {1, 128},
+    &e8m0,
+    ScaleRule::rceil,
+    TensorScale::none,
+    &orders::fp8_deepseek_v4,
+    "DeepSeek-V4 activations, arXiv 2606.19348 section 5.2.1"};
+inline constexpr BlockFormat fp8_deepseek_v4_weight{
+    "fp8-deepseek-v4-weight",
+    &e4m3,
+    {128, 128},
+    &e8m0,
+    ScaleRule::rceil,
+    TensorScale::none,
+    &orders::fp8_deepseek_v4,
+    "DeepSeek-V4 FP8 weights, arXiv 2606.19348 section 5.2.1"};
+inline constexpr BlockFormat article{
+    "article",        &e2m1,
+    {1, 32},          &fp32,
+    ScaleRule::given, TensorScale::none,
+    &orders::learned, "circulated recipe: expert weights, learned scales"};
+inline constexpr BlockFormat article_attention{
+    "article-attention",
+    &e2m1,
+    {1, 16},
+    &fp32,
+    ScaleRule::given,
+    TensorScale::none,
+    &orders::learned,
+    "circulated recipe: attention weights, learned scales"};
 
 inline constexpr std::array<const BlockFormat*, 11> all_block_formats{
-    &nvfp4,           &nvfp4_divide,           &mxfp4_floor,  &mxfp4_rceil,
-    &fp8_deepseek_v3, &fp8_deepseek_v3_weight, &deepseek_v4,  &fp8_deepseek_v4,
-    &fp8_deepseek_v4_weight, &article,         &article_attention};
+    &nvfp4,       &nvfp4_divide,     &mxfp4_floor,
+    &mxfp4_rceil, &fp8_deepseek_v3,  &fp8_deepseek_v3_weight,
+    &deepseek_v4, &fp8_deepseek_v4,  &fp8_deepseek_v4_weight,
+    &article,     &article_attention};
 
 }  // namespace assay::formats

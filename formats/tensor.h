@@ -19,7 +19,15 @@ namespace assay::formats {
 /// second-level factor; `scale` is the stored (rounded) scale factor of the block; t0..t3 are
 /// temporaries, which survive from the tensor phase to the block phase to the element phase.
 enum class Register : std::uint8_t {
-  x, amax_tensor, amax_block, tensor_scale, scale, t0, t1, t2, t3,
+  x,
+  amax_tensor,
+  amax_block,
+  tensor_scale,
+  scale,
+  t0,
+  t1,
+  t2,
+  t3,
   constant,  ///< the operation's own constant num/den (exact)
 };
 
@@ -61,8 +69,8 @@ struct Operation {
 /// Real kernels differ from each other exactly here (multiply by a reciprocal or divide, ...).
 struct OperationOrder {
   std::string_view name;
-  std::span<const Operation> tensor;   ///< from amax_tensor; sets tensor_scale if the format has one
-  std::span<const Operation> block;    ///< from amax_block; sets scale
+  std::span<const Operation> tensor;  ///< from amax_tensor; sets tensor_scale if the format has one
+  std::span<const Operation> block;   ///< from amax_block; sets scale
   std::span<const Operation> element;  ///< from x
   std::string_view source;
 };
@@ -82,18 +90,20 @@ enum class TensorScale : std::uint8_t {
   fp32,  ///< a second-level FP32 factor g; value = element * scale * g
 };
 
-/// Elements that share one scale factor: `rows` x `cols` of them. 0 means the whole extent: {1, 0} is
-/// one scale per row, {0, 0} one per tensor. A partial block at the edge is a block of what is there.
+/// Elements that share one scale factor: `rows` x `cols` of them. 0 means the whole extent: {1, 0}
+/// is one scale per row, {0, 0} one per tensor. A partial block at the edge is a block of what is
+/// there.
 struct BlockShape {
   std::int64_t rows = 1;
   std::int64_t cols = 0;
 };
 
-/// A block-scaled format. Dequantized value = element * scale factor * tensor scale (1 if none), exact.
+/// A block-scaled format. Dequantized value = element * scale factor * tensor scale (1 if none),
+/// exact.
 ///
-/// Not-a-number and infinite elements (this project's definition; the specifications leave it open):
-/// they do not count in any amax; a block that has one stores the scale format's canonical NaN and
-/// element codes 0, and dequantizes to NaN throughout.
+/// Not-a-number and infinite elements (this project's definition; the specifications leave it
+/// open): they do not count in any amax; a block that has one stores the scale format's canonical
+/// NaN and element codes 0, and dequantizes to NaN throughout.
 struct BlockFormat {
   std::string_view name;
   const FormatSpec* element;
@@ -105,8 +115,8 @@ struct BlockFormat {
   std::string_view source;
 };
 
-/// Where the code of element (r, c) lies. 4-bit codes: two to a byte, the even index in the low nibble,
-/// each row (column) starting at a byte; the unused nibble is zero.
+/// Where the code of element (r, c) lies. 4-bit codes: two to a byte, the even index in the low
+/// nibble, each row (column) starting at a byte; the unused nibble is zero.
 enum class Layout : std::uint8_t { row_major, column_major };
 
 /// Where the scale factor of block (br, bc) lies, bc counting along the row.
@@ -116,11 +126,14 @@ enum class Layout : std::uint8_t { row_major, column_major };
 /// allocated as ceil(R/128)*128 x ceil(C/4)*4 bytes; padding is read by the hardware and is 0 here.
 enum class ScaleLayout : std::uint8_t { row_major, swizzled_128x4 };
 
-/// What a quantization is asked for beyond its format: one struct for the fast quantizer and golden.
+/// What a quantization is asked for beyond its format: one struct for the fast quantizer and
+/// golden.
 struct QuantizeOptions {
-  RoundingMode rounding = RoundingMode::nearest_even;  ///< of elements; scale factors follow the order
-  const Profile* profile = &saturating;  ///< its row for the element format; never for scale factors
-  int random_bits = 16;                  ///< stochastic: 1..16 bits of Philox word row * cols + col
+  RoundingMode rounding =
+      RoundingMode::nearest_even;  ///< of elements; scale factors follow the order
+  const Profile* profile =
+      &saturating;       ///< its row for the element format; never for scale factors
+  int random_bits = 16;  ///< stochastic: 1..16 bits of Philox word row * cols + col
   std::uint64_t seed = 0;
   Layout layout = Layout::row_major;
   ScaleLayout scale_layout = ScaleLayout::row_major;
@@ -136,9 +149,9 @@ struct BlockScaledTensor {
   std::int64_t cols = 0;
   Layout layout = Layout::row_major;
   ScaleLayout scale_layout = ScaleLayout::row_major;
-  std::vector<std::uint8_t> codes;         ///< packed, little endian for elements wider than a byte
-  std::vector<std::uint8_t> scales;        ///< codes of the scale format, little endian (FP32: 4 bytes)
-  float tensor_scale = 1.0F;               ///< multiplies; 1 where the format has none
+  std::vector<std::uint8_t> codes;   ///< packed, little endian for elements wider than a byte
+  std::vector<std::uint8_t> scales;  ///< codes of the scale format, little endian (FP32: 4 bytes)
+  float tensor_scale = 1.0F;         ///< multiplies; 1 where the format has none
 };
 
 }  // namespace assay::formats

@@ -3,14 +3,20 @@
 
 namespace assay::kernels {
 
-Status DeviceUnderTest::quantize(const Claim&, std::span<const float>, formats::BlockScaledTensor&) const {
+Status DeviceUnderTest::quantize(const Claim&, std::span<const float>,
+                                 formats::BlockScaledTensor&) const {
   return Status::not_supported;
 }
-Status DeviceUnderTest::dequantize(const Claim&, const formats::BlockScaledTensor&, std::span<float>) const {
+Status DeviceUnderTest::dequantize(const Claim&, const formats::BlockScaledTensor&,
+                                   std::span<float>) const {
   return Status::not_supported;
 }
 Status DeviceUnderTest::gemm(const Claim&, const GemmCall&) const { return Status::not_supported; }
-Status DeviceUnderTest::qat_forward(const Claim&, const QatCall&) const { return Status::not_supported; }
-Status DeviceUnderTest::qat_backward(const Claim&, const QatCall&) const { return Status::not_supported; }
+Status DeviceUnderTest::qat_forward(const Claim&, const QatCall&) const {
+  return Status::not_supported;
+}
+Status DeviceUnderTest::qat_backward(const Claim&, const QatCall&) const {
+  return Status::not_supported;
+}
 
 }  // namespace assay::kernels
