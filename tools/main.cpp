@@ -47,6 +47,7 @@ ExitCode usage_error(const std::string& sentence) {
 
 std::vector<std::string_view> verb_names() {
   std::vector<std::string_view> names;
+  names.reserve(verbs.size());
   for (const Verb& verb : verbs) names.push_back(verb.name);
   return names;
 }
