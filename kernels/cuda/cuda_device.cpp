@@ -146,7 +146,7 @@ class CudaDevice final : public DeviceUnderTest {
                       .alpha = call.alpha,
                       .tensor_scale = call.b->tensor_scale,
                       .beta = call.beta,
-                      .c = call.c.empty() ? nullptr : c.data(),
+                      .c = call.beta == 0.0F ? nullptr : c.data(),
                       .bias = call.bias.empty() ? nullptr : bias.data(),
                       .d = d.data()});
     d.copy_to(call.d);
