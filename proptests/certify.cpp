@@ -14,7 +14,6 @@ using kernels::Claim;
 using kernels::DeviceUnderTest;
 
 constexpr std::int64_t chunk = 256;
-constexpr std::int64_t shrink_trials = 4000;
 
 /// splitmix64: neighbouring (seed, id, index) give unrelated generators.
 std::uint64_t mix(std::uint64_t x) {
@@ -97,13 +96,14 @@ struct Shrunk {
   Mismatch mismatch;
   std::vector<std::int64_t> path;
 };
-Shrunk shrink(const Runner& runner, rc::Shrinkable<ExperimentPtr> failing, Mismatch mismatch) {
+Shrunk shrink(const Runner& runner, rc::Shrinkable<ExperimentPtr> failing, Mismatch mismatch,
+              std::int64_t most_trials) {
   Shrunk best{failing.value(), std::move(mismatch), {}};
   std::int64_t trials = 0;
   for (bool simpler_fails = true; simpler_fails;) {
     simpler_fails = false;
     auto candidates = failing.shrinks();
-    for (std::int64_t i = 0; trials < shrink_trials; ++i, ++trials) {
+    for (std::int64_t i = 0; trials < most_trials; ++i, ++trials) {
       auto candidate = candidates.next();
       if (!candidate) break;
       const ExperimentPtr experiment = candidate->value();
@@ -197,8 +197,8 @@ void run_cases(const Runner& runner, const Property& property, const CertifyOpti
       if (!batch.rulings[i].decided) ++verdict.undecided;
       if (!batch.rulings[i].mismatch) continue;
       Token token{first + static_cast<std::int64_t>(i), {}};
-      const Shrunk shrunk =
-          shrink(runner, runner.generate(token.index), *batch.rulings[i].mismatch);
+      const Shrunk shrunk = shrink(runner, runner.generate(token.index), *batch.rulings[i].mismatch,
+                                   options.shrink_trials);
       token.path = shrunk.path;
       verdict.status = Status::fail;
       verdict.counterexample = counterexample(property, options, token, shrunk);
@@ -272,8 +272,9 @@ Report run_certification(const DeviceUnderTest& dut, const CertifyOptions& optio
   std::vector<Property> properties = catalogue();
   std::erase_if(properties, [&](const Property& p) { return !selected(p.id, options.property); });
   if (properties.empty())
-    throw std::invalid_argument("no property is called '" + options.property +
-                                "'; assay certify --list shows them all");
+    throw std::invalid_argument(
+        "no property is called '" + options.property +
+        "'; a full run prints every id, and the beginning of one up to a dot will do");
   if (!options.token.empty() && properties.size() != 1)
     throw std::invalid_argument("--case needs --property with the id of one property");
   Report report{dut.name(), options.seed, options.cases, {}};

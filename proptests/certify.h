@@ -19,7 +19,8 @@ struct CertifyOptions {
   std::string property;       ///< an id, or a prefix of ids that ends at a dot; empty: all
   std::int64_t cases = 1000;  ///< per property; positive
   std::uint64_t seed = 1;
-  std::string token;   ///< replay this one case (needs exactly one property)
+  std::int64_t shrink_trials = 4000;  ///< simpler cases to try on a failure; 0: report it as found
+  std::string token;                  ///< replay this one case (needs exactly one property)
   std::string target;  ///< how the command line names the device, for the replay line
   /// Called after each property (progress); may be empty.
   std::function<void(const Verdict&)> on_verdict;

@@ -13,6 +13,7 @@
 #include "formats/names.h"
 #include "kernels/cpu/cpu_device.h"
 #include "kernels/cuda/cuda_device.h"
+#include "kernels/mutants/mutants.h"
 #include "proptests/certify.h"
 #include "tools/environment.h"
 #include "tools/outcome.h"
@@ -39,6 +40,9 @@ constexpr std::array<Target, 2> targets{
     {{"cpu", [](std::string&) { return kernels::make_cpu_device(); }},
      {"cuda", [](std::string& reason) { return kernels::make_cuda_device(reason); }}}};
 
+/// Any of the kernels that are wrong on purpose, to see what a failure looks like.
+constexpr std::string_view mutant_prefix = "mutants.";
+
 const Target& find_target(const std::string& name) {
   std::vector<std::string_view> known;
   for (const Target& target : targets) {
@@ -57,9 +61,11 @@ std::string command_of(const Options& options) {
 }
 
 ExitCode run(const Options& options) {
-  const Target& target = find_target(options.device);
   std::string reason;
-  const std::unique_ptr<kernels::DeviceUnderTest> device = target.make(reason);
+  const std::unique_ptr<kernels::DeviceUnderTest> device =
+      options.device.starts_with(mutant_prefix)
+          ? kernels::mutants::make_mutant(options.device.substr(mutant_prefix.size()))
+          : find_target(options.device).make(reason);
   if (device == nullptr) {
     fmt::print(stderr, "assay: {}\n", reason);
     return ExitCode::absent;
@@ -95,7 +101,9 @@ ExitCode run(const Options& options) {
 
 Action declare_certify(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_option("DEVICE", options->device, "cpu or cuda: the kernels of this tree")->required();
+  app.add_option("DEVICE", options->device,
+                 "cpu or cuda: the kernels of this tree; mutants.ID: one that is wrong on purpose")
+      ->required();
   app.add_option("--property", options->property,
                  "only this property, or those whose id begins with this up to a dot");
   app.add_option("--cases", options->cases, "cases of each property (default 1000)");

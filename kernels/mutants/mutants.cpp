@@ -33,7 +33,7 @@ std::unique_ptr<DeviceUnderTest> make_mutant(std::string_view id) {
       std::find_if(all.begin(), all.end(), [&](const Mutant& m) { return m.id == id; });
   if (found == all.end())
     throw std::invalid_argument("no mutant is called '" + std::string(id) +
-                                "'; assay certify --list shows them all");
+                                "'; docs/certify.md lists them, and 'none' is the right kernel");
   if (found->spoil == nullptr) return found->make(found->id);
   Steps steps = right_steps();
   found->spoil(steps);
