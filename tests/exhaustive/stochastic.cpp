@@ -133,9 +133,11 @@ Outcome sweep_stochastic(const FormatSpec& spec, int per_interval, int intervals
     if (high.convert_to<double>() > 3.0e38) continue;  // no FP32 input lies above the bound
     std::mt19937_64 random(code);
     for (const float x : inputs_between(low, high, per_interval, random)) {
-      const float with_sign = random() % 2 == 0 || spec.sign_bits == 0 ? x : -x;
-      differences += check_input(spec, policy, with_sign, low, high, words);
-      inputs += (std::uint64_t{2} << max_bits) - 2;
+      for (const float with_sign : {x, -x}) {
+        if (spec.sign_bits == 0 && std::signbit(with_sign)) continue;
+        differences += check_input(spec, policy, with_sign, low, high, words);
+        inputs += (std::uint64_t{2} << max_bits) - 2;
+      }
     }
   }
   outcome.inputs = inputs;

@@ -18,11 +18,11 @@ struct Outcome {
 
 Outcome sweep(const Cell& cell, int threads);
 
-/// Stochastic rounding: for `per_interval` inputs between every two neighbouring values of the
-/// format (at most `intervals` pairs of neighbours, spread evenly), n = 1..16 and all 2^n words r:
-/// the code is the upper one iff r >= 2^n - floor(f 2^n), so that exactly floor(f 2^n) of 2^n words
-/// go up. f comes from golden's values, and golden::encode answers for the words on both sides of
-/// the step.
+/// Stochastic rounding: for `per_interval` inputs of each sign between every two neighbouring
+/// magnitudes of the format (at most `intervals` pairs of neighbours, spread evenly), n = 1..16 and
+/// all 2^n words r: the code is the upper one iff r >= 2^n - floor(f 2^n), so that exactly floor(f
+/// 2^n) of 2^n words go up. f comes from golden's values, and golden::encode answers for the words
+/// on both sides of the step.
 Outcome sweep_stochastic(const formats::FormatSpec& spec, int per_interval, int intervals,
                          int threads);
 

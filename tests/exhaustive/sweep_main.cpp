@@ -54,14 +54,15 @@ std::vector<Job> all_jobs() {
   for (const Stochastic& s :
        {Stochastic{&formats::e2m1, 4096, 1 << 20}, Stochastic{&formats::e4m3, 64, 1 << 20},
         Stochastic{&formats::bf16, 16, 256}}) {
-    jobs.push_back({fmt::format("golden/{}/stochastic", s.spec->name),
-                    fmt::format("{}, stochastic, n = 1..16, all 2^n words on {} inputs per "
-                                "interval (count: roundings)",
-                                s.spec->name, s.per_interval),
-                    [s](int threads) {
-                      return sweep_stochastic(*s.spec, s.per_interval, s.intervals, threads);
-                    },
-                    false});
+    jobs.push_back(
+        {fmt::format("golden/{}/stochastic", s.spec->name),
+         fmt::format("{}, stochastic, n = 1..16, all 2^n words on {} inputs of each sign per "
+                     "interval (count: roundings)",
+                     s.spec->name, s.per_interval),
+         [s](int threads) {
+           return sweep_stochastic(*s.spec, s.per_interval, s.intervals, threads);
+         },
+         false});
   }
   // What covers the most comes first, for runs that are interrupted.
   std::stable_partition(jobs.begin(), jobs.end(), [](const Job& job) { return !job.later; });
@@ -74,11 +75,13 @@ int run(int argc, char** argv) {
   int threads = 1;
   bool list = false;
   std::string ledger;
+  std::string section = "codec";
   std::string commit;
   app.add_option("--only", only, "cells whose name has one of these strings");
   app.add_option("--threads", threads, "threads")->check(CLI::Range(1, 4096));
   app.add_flag("--list", list, "print the names of the cells and run none");
   app.add_option("--ledger", ledger, "rewrite this driver's section of LEDGER.md");
+  app.add_option("--section", section, "the section's name; default codec");
   app.add_option("--commit", commit, "recorded in the ledger");
   CLI11_PARSE(app, argc, argv);
 
@@ -110,7 +113,7 @@ int run(int argc, char** argv) {
     add_to_ledger(rows, {job.group, 1, outcome.inputs, outcome.differences, outcome.seconds,
                          static_cast<int>(in_all)});
     // After every cell: an interrupted run leaves what it has proved.
-    if (!ledger.empty()) write_ledger(ledger, "codec", rows, command, commit);
+    if (!ledger.empty()) write_ledger(ledger, section, rows, command, commit);
   }
   if (ran == 0) {
     fmt::print(stderr, "no cell has such a name; --list prints them\n");

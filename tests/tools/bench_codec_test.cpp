@@ -11,7 +11,10 @@ namespace {
 
 TEST(BenchCodec, BitsAreEqualToTheBaselines) {
   testing::internal::CaptureStdout();
-  const int result = bench_codec({.elements = 10000, .repeats = 1, .threads = 2});
+  BenchCodecOptions options;
+  options.elements = 10000;
+  options.repeats = 1;
+  const int result = bench_codec(options);
   const std::string table = testing::internal::GetCapturedStdout();
   EXPECT_EQ(result, 0) << table;
   EXPECT_NE(table.find("NVFP4 true division"), std::string::npos);
@@ -19,7 +22,9 @@ TEST(BenchCodec, BitsAreEqualToTheBaselines) {
 }
 
 TEST(BenchCodec, RejectsNonsense) {
-  EXPECT_THROW(bench_codec({.repeats = 0}), std::invalid_argument);
+  BenchCodecOptions options;
+  options.repeats = 0;
+  EXPECT_THROW(bench_codec(options), std::invalid_argument);
 }
 
 }  // namespace
