@@ -17,7 +17,7 @@ using Json = nlohmann::json;
 constexpr std::string_view kSchema = "assay-recording";
 constexpr std::string_view kRoles[] = {
     "weight",        "norm_weight", "input", "output",   "output_grad", "residual", "router_logits",
-    "router_choice", "router_gate", "rows",  "row_gate", "tokens",      "targets"};
+    "router_choice", "router_gate", "rows",  "row_gate", "tokens",      "targets",     "router_bias"};
 constexpr std::string_view kKinds[] = {"embedding", "rmsnorm", "linear", "attention", "top_k",
                                        "swiglu",    "combine", "add",    "loss"};
 
