@@ -30,6 +30,9 @@ namespace {
 using formats::BlockFormat;
 using Bytes = std::vector<std::uint8_t>;
 
+// The shape of the block rows: as wide as a matrix of a model.
+constexpr std::int64_t columns = 4096;
+
 // One operation done three ways on the same input. Each returns nothing; `ours` and `baseline`
 // leave their bytes where `equal` finds them.
 struct Row {
@@ -138,9 +141,8 @@ Row block_row(std::string name, const std::vector<float>& x, const BlockFormat& 
   return {std::move(name),
           [&x, &format, mine](int threads) {
             set_threads(threads);
-            const auto cols = std::int64_t{32};
-            const auto rows = static_cast<std::int64_t>(x.size()) / cols;
-            *mine = formats::quantize(x, rows, cols, format);
+            const auto rows = static_cast<std::int64_t>(x.size()) / columns;
+            *mine = formats::quantize(x, rows, columns, format);
           },
           [&x, &format, theirs](int threads) { baseline_blocks(format, x, threads, *theirs); },
           [mine, theirs] {
@@ -258,7 +260,7 @@ int bench_codec(const BenchCodecOptions& requested) {
   if (options.elements < 1 || options.repeats < 1 || options.threads < 1) {
     throw std::invalid_argument("bench codec: elements, repeats and threads must be at least 1");
   }
-  options.elements = (options.elements + 31) / 32 * 32;
+  options.elements = (options.elements + columns - 1) / columns * columns;
   std::vector<float> x(static_cast<std::size_t>(options.elements));
   std::mt19937_64 random(options.seed);
   std::normal_distribution<float> normal(0.0F, 2.0F);

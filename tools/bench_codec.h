@@ -9,7 +9,7 @@
 namespace assay::tools {
 
 struct BenchCodecOptions {
-  std::int64_t elements = std::int64_t{1} << 24;  ///< N(0, 2) deviates; rounded up to blocks of 32
+  std::int64_t elements = std::int64_t{1} << 24;  ///< N(0, 2) deviates; rounded up to rows of 4096
   int repeats = 5;                                ///< medians are of that many runs after a warm-up
   int threads = 2;                                ///< of the second column
   std::uint64_t seed = 1;
