@@ -53,7 +53,7 @@ std::string figure(double v) {
 std::string percent(double fraction) { return fmt::format("{:.1f} %", fraction * 100); }
 
 Cell text(std::string_view s) { return {escape(s), false, ""}; }
-Cell number(std::string s) { return {escape(s), true, ""}; }
+Cell number(std::string_view s) { return {escape(s), true, ""}; }
 
 std::string table(const std::vector<std::string>& head, const std::vector<std::vector<Cell>>& rows,
                   std::string_view caption) {

@@ -24,7 +24,7 @@ struct Cell {
   std::string css_class;
 };
 [[nodiscard]] Cell text(std::string_view s);
-[[nodiscard]] Cell number(std::string s);
+[[nodiscard]] Cell number(std::string_view s);
 
 /// <table> inside a box that scrolls sideways on a narrow screen.
 [[nodiscard]] std::string table(const std::vector<std::string>& head,

@@ -179,6 +179,7 @@ std::string histograms(const simulator::ReplayResult& result) {
 
 std::string worst_linears(const simulator::ReplayResult& result) {
   std::vector<const simulator::LinearReplay*> order;
+  order.reserve(result.linears.size());
   for (const auto& l : result.linears) order.push_back(&l);
   std::stable_sort(order.begin(), order.end(),
                    [](const auto* a, const auto* b) { return a->error.nsr > b->error.nsr; });

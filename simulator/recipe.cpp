@@ -27,8 +27,8 @@ std::string_view OperandFormat::format_name() const { return block ? block->name
 
 Treatment Recipe::treatment(TensorClass c, int expert, std::int64_t step) const {
   const auto& declared = classes[static_cast<std::size_t>(c)];
-  const Treatment plain{high_precision, high_precision, high_precision, SteKind::identity, {}};
-  const Treatment base = declared.value_or(plain);
+  Treatment plain{high_precision, high_precision, high_precision, SteKind::identity, {}};
+  Treatment base = declared.value_or(plain);
   bool scheduled = false;
   const ScheduleEntry* last = nullptr;
   for (const auto& entry : schedule) {
@@ -41,9 +41,8 @@ Treatment Recipe::treatment(TensorClass c, int expert, std::int64_t step) const 
   }
   if (!scheduled) return base;
   if (last == nullptr) return plain;
-  Treatment t = base;
-  t.weight = last->weight;
-  return t;
+  base.weight = last->weight;
+  return base;
 }
 
 Recipe load_recipe(const std::string& name_or_path) {
