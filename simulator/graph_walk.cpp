@@ -11,13 +11,16 @@
 namespace assay::simulator {
 namespace {
 
-void add_to(Matrix& sum, const Matrix& term) {
+void add_to(Matrix& sum, const Matrix& term, const Op& op) {
   if (term.size() == 0) return;
   if (sum.size() == 0) {
     sum = term;
-  } else {
-    sum += term;
+    return;
   }
+  if (sum.rows() != term.rows() || sum.cols() != term.cols()) {
+    throw InputError("op \"" + op.id + "\" of the recording adds values of different shapes.");
+  }
+  sum += term;
 }
 
 }  // namespace
@@ -186,11 +189,9 @@ void GraphWalk::evaluate_attention(const Op& op, Outcome& out) const {
     return;
   }
   AttentionShape shape;
-  shape.heads = static_cast<std::int64_t>(op.number("heads"));
-  shape.head_dim = static_cast<std::int64_t>(op.number("head_dim"));
-  shape.kv_heads = op.numbers.contains("kv_heads")
-                       ? static_cast<std::int64_t>(op.number("kv_heads"))
-                       : shape.heads;
+  shape.heads = op.count("heads");
+  shape.head_dim = op.count("head_dim");
+  shape.kv_heads = op.numbers.contains("kv_heads") ? op.count("kv_heads") : shape.heads;
   shape.rope_theta = op.numbers.contains("rope_theta") ? op.number("rope_theta") : 0.0;
   shape.length = sequence_length_;
   const Value& q = value(op.inputs[0]);
@@ -202,9 +203,17 @@ void GraphWalk::evaluate_attention(const Op& op, Outcome& out) const {
 }
 
 void GraphWalk::evaluate_swiglu(const Op& op, Outcome& out) const {
-  const Value& gate = value(op.inputs.at(0));
-  const Value& up = value(op.inputs.at(1));
+  if (op.inputs.size() != 2) {
+    throw InputError("recording " + recording_.header().name + ": op " + op.id +
+                     " needs two inputs, gate and up.");
+  }
+  const Value& gate = value(op.inputs[0]);
+  const Value& up = value(op.inputs[1]);
   if (!gate.in_block()) return;
+  if (gate.clean.rows() != up.clean.rows() || gate.clean.cols() != up.clean.cols()) {
+    throw InputError("recording " + recording_.header().name + ": gate and up of op " + op.id +
+                     " have different shapes.");
+  }
   out.value.clean = swiglu(gate.clean, up.clean);
   out.value.perturbed = swiglu(gate.perturbed, up.perturbed);
   compare_with_recording(op, out.value.clean, out);
@@ -232,7 +241,7 @@ void GraphWalk::evaluate_combine(const Op& op, Outcome& out) const {
     const Matrix error = expert.perturbed - expert.clean;
     const Op& last = recording_.op(id);
     if (!last.has(Role::rows)) {  // a shared expert: every token, factor 1
-      add_to(out.value.local, error);
+      add_to(out.value.local, error, op);
       continue;
     }
     const auto rows = recording_.tensor(last, Role::rows).read_ints();
@@ -243,6 +252,9 @@ void GraphWalk::evaluate_combine(const Op& op, Outcome& out) const {
     }
     if (out.value.local.size() == 0) {
       out.value.local = Matrix::Zero(tokens_, error.cols());
+    }
+    if (out.value.local.cols() != error.cols()) {
+      throw InputError("op \"" + op.id + "\" of the recording adds values of different shapes.");
     }
     for (std::size_t i = 0; i < rows.size(); ++i) {
       if (rows[i] < 0 || rows[i] >= out.value.local.rows()) {
@@ -261,12 +273,12 @@ void GraphWalk::evaluate_add(const Op& op, Outcome& out) const {
     const Value& term = value(id);
     if (term.in_block()) {
       const Matrix error = term.perturbed - term.clean;
-      add_to(out.value.local, error);
-      add_to(out.value.accumulated, error);
+      add_to(out.value.local, error, op);
+      add_to(out.value.accumulated, error, op);
     } else {
       // What a router has read already belongs to that router, not to the next.
-      if (!routed_.contains(id)) add_to(out.value.local, term.local);
-      add_to(out.value.accumulated, term.accumulated);
+      if (!routed_.contains(id)) add_to(out.value.local, term.local, op);
+      add_to(out.value.accumulated, term.accumulated, op);
     }
   }
 }

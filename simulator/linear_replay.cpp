@@ -160,6 +160,11 @@ class LinearJob {
 
   void propagate(const Matrix& clean, const Matrix& perturbed, const Matrix& w,
                  const Matrix& hat_w) {
+    if (clean.cols() != w.cols()) {
+      throw InputError("recording " + recording_.header().name + ": op " + op_.id + " has " +
+                       std::to_string(w.cols()) + " weight columns for the " +
+                       std::to_string(clean.cols()) + " that op " + op_.inputs[0] + " gives it.");
+    }
     outcome_.clean = clean * w.transpose();
     const Matrix x =
         under_recipe(perturbed, treatment_.activation, recipe_, options_, op_.tensor(Role::input));

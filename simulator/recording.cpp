@@ -2,7 +2,9 @@
 #include "simulator/recording.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <stdexcept>
 #include <type_traits>
 
@@ -76,6 +78,15 @@ double Op::number(const std::string& key) const {
     throw InputError("op \"" + id + "\" of the recording has no number \"" + key + "\".");
   }
   return found->second;
+}
+
+int Op::count(const std::string& key) const {
+  const double value = number(key);
+  if (!(value >= 1 && value <= std::numeric_limits<int>::max()) || value != std::floor(value)) {
+    throw InputError("op \"" + id + "\" of the recording has a number \"" + key +
+                     "\" that is not a whole number from 1 to 2147483647.");
+  }
+  return static_cast<int>(value);
 }
 
 std::int64_t RecordedTensor::rows() const { return height(shape()); }

@@ -90,6 +90,8 @@ struct Op {
   /// Throws InputError that names the op and what it lacks.
   const std::string& tensor(Role role) const;
   double number(const std::string& key) const;
+  /// A number that counts something; throws InputError unless it is a whole number in 1..2^31 - 1.
+  int count(const std::string& key) const;
   bool operator==(const Op&) const = default;
 };
 

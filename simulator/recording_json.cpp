@@ -17,7 +17,7 @@ using Json = nlohmann::json;
 constexpr std::string_view kSchema = "assay-recording";
 constexpr std::string_view kRoles[] = {
     "weight",        "norm_weight", "input", "output",   "output_grad", "residual", "router_logits",
-    "router_choice", "router_gate", "rows",  "row_gate", "tokens",      "targets",     "router_bias"};
+    "router_choice", "router_gate", "rows",  "row_gate", "tokens",      "targets",  "router_bias"};
 constexpr std::string_view kKinds[] = {"embedding", "rmsnorm", "linear", "attention", "top_k",
                                        "swiglu",    "combine", "add",    "loss"};
 
@@ -179,7 +179,9 @@ Op parse_op(const Json& json, const std::set<std::string>& tensors,
 Json shard_json(const Shard& shard, const TensorEntry& tensor) {
   Json json = {{"file", shard.file}};
   if (shard.key != tensor.name) json["key"] = shard.key;
-  if (shard.shape != tensor.shape || tensor.shards.size() > 1) {
+  const bool whole = shard.shape == tensor.shape &&
+                     std::ranges::all_of(shard.offset, [](auto o) { return o == 0; });
+  if (!whole || tensor.shards.size() > 1) {
     json["offset"] = shard.offset;
     json["shape"] = shard.shape;
   }

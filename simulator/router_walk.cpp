@@ -10,7 +10,7 @@ namespace {
 
 Selection selection_of(const Recording& recording, const Op& top_k) {
   Selection selection;
-  selection.k = static_cast<int>(top_k.number("k"));
+  selection.k = top_k.count("k");
   if (top_k.numbers.contains("score")) {
     const double score = top_k.number("score");
     if (score != 0 && score != 1 && score != 2) {

@@ -12,8 +12,12 @@ inline void require(bool holds, const char* what) {
   std::abort();
 }
 
-/// A refusal names the file and ends as a sentence.
+/// A refusal names the file and is one sentence on one line.
 inline void require_sentence(std::string_view message) {
   require(message.size() > 10 && message.back() == '.', "a refusal is one sentence");
+  for (const char c : message) {
+    const auto byte = static_cast<unsigned char>(c);
+    require(byte >= 0x20 && byte != 0x7F, "a refusal has no control character");
+  }
   require(message.find(": ") != std::string_view::npos, "a refusal names the file");
 }

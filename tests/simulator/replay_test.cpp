@@ -133,6 +133,28 @@ TEST(Replay, RefusesShapesThatDoNotFit) {
   EXPECT_THROW((void)replay(recording, load_recipe("nvfp4")), InputError);
 }
 
+TEST(Replay, RefusesACountThatIsNone) {
+  TinyRecording tiny;
+  for (const char* k : {"0", "-1", "1.5", "1e300", "4294967297"}) {
+    const auto recording = Recording::open(tiny.write(R"("k":1)", std::string(R"("k":)") + k));
+    EXPECT_THROW((void)replay(recording, load_recipe("nvfp4")), InputError) << k;
+  }
+}
+
+TEST(Replay, RefusesGraphsWhoseShapesDoNotFit) {
+  TinyRecording tiny;
+  const char* const sum = R"("kind":"add","class":"residual","inputs":["embed","lin"])";
+  const char* const wrong[] = {
+      R"("kind":"swiglu","class":"expert","inputs":[])",
+      R"("kind":"swiglu","class":"expert","inputs":["lin"])",
+      R"("kind":"swiglu","class":"expert","inputs":["lin","embed"])",
+  };
+  for (const char* op : wrong) {
+    const auto recording = Recording::open(tiny.write(sum, op));
+    EXPECT_THROW((void)replay(recording, load_recipe("nvfp4")), InputError) << op;
+  }
+}
+
 TEST(ReplayShipped, TheControlHasNoError) {
   const auto recording = Recording::open(default_recording());
   const auto result = replay(recording, load_recipe("bf16"));
