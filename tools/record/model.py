@@ -3,7 +3,7 @@
 
 Every expert is three nn.Linear modules, so that hooks see it. Training multiplies all experts at once
 (the unchosen ones by zero), which is faster at this size; recording dispatches tokens to experts as a
-large model does. Both compute the same function, and `test_record.py` checks it.
+large model does. Both compute the same function, and tests/tools/record_test.py checks it.
 """
 import dataclasses
 import math
