@@ -62,6 +62,51 @@ Bound sum_bound(std::int64_t count, const Add& add, std::span<const Term> addend
   return fp32_any_order(terms, addends);
 }
 
+// Derivation. How far a computed u = w/(s g) may be from the exact one, s standing for s g: its
+// factors are rounded at most three times (s g, its reciprocal, the product with w), the last
+// operation may underflow, and s g and its reciprocal are normal numbers in scale_in_range:
+// gamma(3) |u| + 2^-150. Where s is a power of two so is its reciprocal, and if w/s is a multiple
+// of 2^-149 too, every permitted evaluation is exact; so is 0/s.
+Rational quotient_error(const Rational& u, const Rational& s) {
+  const Rational magnitude = abs(s);
+  const bool power_of_two = (numerator(magnitude) & (numerator(magnitude) - 1)) == 0 &&
+                            (denominator(magnitude) & (denominator(magnitude) - 1)) == 0;
+  if (u == 0 || (power_of_two && denominator(Rational(u * power(149))) == 1)) return 0;
+  return gamma(3) * abs(u) + power(-150);
+}
+
+bool scale_in_range(const Rational& s) {
+  return s == 0 || (abs(s) >= power(-125) && abs(s) <= power(125));
+}
+
+// Derivation. The non-finite part of the sum of G_i (q_i - u_i). A NaN G_i makes every permitted
+// evaluation NaN, whatever meets it, and so does a NaN block. An infinite G_i times the factor is
+// an infinity of a sign, or NaN where the factor is 0, so it matters whether the computed factor
+// has the exact one's sign. Outside, the factor is the exact +-Q. Inside, IEEE subtraction gives
+// q_i - u~_i the sign of the exact difference of its operands (gradual underflow: 0 only if they
+// are equal), and u~_i is within quotient_error of u_i: the sign is certain where |q_i - u_i|
+// exceeds that error or where the error is 0, and otherwise a permitted evaluation may answer Inf,
+// -Inf or NaN (w = 5.28742886, s = 3.52495265: u < 1.5 = q, but FP32 division gives 1.5). Such a
+// term decides nothing, but NaN stays certain where the certain terms are NaN already.
+struct NotFinite {
+  RationalValue certain = RationalValue::zero(false);
+  bool uncertain = false;
+
+  void include(const Value& g, const RationalValue& factor, const Rational& factor_error,
+               bool in_range) {
+    const bool known = factor_error == 0 || (in_range && abs(factor.number) > factor_error);
+    if (g.is_nan() || known) {
+      certain = certain + to_rational(g) * factor;
+    } else {
+      uncertain = true;
+    }
+  }
+  [[nodiscard]] Bound bound() const {
+    if (!uncertain || certain.is_nan()) return {};
+    return {false, 0, "an infinite gradient meets a q - u that FP32 may round to 0"};
+  }
+};
+
 // What the bound of one d scale sums up, see the derivation.
 struct ScaleSum {
   Rational magnitude = 0;  // sum of A_i (|q_i| + |u_i|), |q_i| = Q and no u_i outside
@@ -69,22 +114,36 @@ struct ScaleSum {
   std::int64_t count = 0;
   bool finite = true;
   bool in_range = true;
+  NotFinite not_finite;
 
-  void include(const Rational& a, const Value& q, const Value& s, float w,
+  void include(const Value& g, const Rational& a, const Value& q, const Value& s, float w,
                const Rational& largest) {
     ++count;
     if (!q.is_finite() || !s.is_finite()) {
       finite = false;
+      not_finite.certain = RationalValue::nan();
       return;
     }
-    const Rational scale = abs(s.number.rational());
+    const Rational signed_scale = s.number.rational();
+    const Rational scale = abs(signed_scale);
     const Rational weight = abs(Rational(w));
     const bool inside = weight <= largest * scale;
+    in_range = in_range && scale_in_range(scale);
+    if (!g.is_finite()) {
+      finite = false;
+      const bool negative = std::signbit(w) != s.negative;
+      const Rational u = inside && weight != 0 ? Rational(w) / signed_scale : Rational(0);
+      const Rational factor =
+          inside ? Rational(q.number.rational() - u) : Rational(negative ? -largest : largest);
+      not_finite.include(g, RationalValue::finite(factor),
+                         inside ? quotient_error(u, signed_scale) : Rational(0),
+                         scale_in_range(scale));
+      return;
+    }
     Rational factor = largest;
     if (inside) factor = abs(q.number.rational()) + (weight == 0 ? Rational(0) : weight / scale);
     magnitude += a * factor;
     carrier += a;
-    if (scale != 0 && (scale < power(-125) || scale > power(125))) in_range = false;
   }
 };
 
@@ -110,7 +169,7 @@ struct ScaleSum {
 // 2^125].
 Bound scale_bound(const ScaleSum& sum, std::int64_t rows, const Rational& amplify,
                   float tensor_scale, const Rational& largest) {
-  if (!sum.finite) return {};
+  if (!sum.finite) return sum.not_finite.bound();
   const Rational g = abs(Rational(tensor_scale));
   const Rational raised_g = g > 1 ? g : Rational(1);
   const Rational growth = gamma(rows + sum.count + 10);
@@ -148,15 +207,16 @@ std::vector<Bound> scale_bounds(const QatLayer& layer, const FactoredMatrix& x,
       ScaleSum sum;
       for (std::int64_t r = row; r < std::min(row + grid.block_rows, layer.n); ++r) {
         for (std::int64_t c = col; c < std::min(col + grid.block_cols, layer.k); ++c) {
+          Value g = Value::zero(false);
           Exact a = 0;
           for (std::int64_t i = 0; i < layer.m; ++i) {
             const Value product = dy.values[i * layer.n + r] * x_hat[i * layer.k + c];
-            sum.finite = sum.finite && product.is_finite();
+            g = g + product;
             a = a + golden::abs(product.number);
           }
           const std::int64_t at = r * layer.k + c;
           const Value s = w.scales[at] * value_of(w.tensor_scale);
-          sum.include(a.rational(), w.elements[at], s, layer.w[at], largest);
+          sum.include(g, a.rational(), w.elements[at], s, layer.w[at], largest);
         }
       }
       bounds.push_back(scale_bound(sum, layer.m, amplify, w.tensor_scale, largest));
@@ -219,7 +279,8 @@ QatBounds qat_backward_bounds(const QatLayer& layer, std::span<const float> dy_v
 
 Judgement judge(const FormatSpec& output, std::uint32_t code, const ScaleGradient& exact,
                 const Bound& bound) {
-  if (!exact.sum.is_finite() || exact.sum.is_zero() || !bound.judgeable) {
+  if (!bound.judgeable) return Judgement::not_judgeable;
+  if (!exact.sum.is_finite() || exact.sum.is_zero()) {
     return judge(output, code, exact.sum, bound);
   }
   for (int bits = 64;; bits *= 2) {

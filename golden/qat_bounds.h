@@ -20,7 +20,8 @@
 namespace assay::golden {
 
 /// One bound per element, in the order of QatForward::y and of QatGradients. Those of elements
-/// whose exact result is no number are T = 0.
+/// whose exact result is no number are T = 0, but for d scale where an infinite G_i meets a q_i -
+/// u_i that a permitted evaluation may round to 0 or to the other sign: not judgeable.
 struct QatBounds {
   std::vector<Bound> y, dx, dw, dbias, dscale;
 };
@@ -31,6 +32,7 @@ struct QatBounds {
 [[nodiscard]] QatBounds qat_backward_bounds(const QatLayer& layer, std::span<const float> dy);
 
 /// judge() of bounds.h for an irrational exact result: the enclosure is refined until it decides.
+/// Where the bound is not judgeable neither is an exact NaN.
 [[nodiscard]] Judgement judge(const FormatSpec& output, std::uint32_t code,
                               const ScaleGradient& exact, const Bound& bound);
 

@@ -5,6 +5,7 @@
 
 #include "golden/bounds.h"
 #include "golden/gemm_bounds.h"
+#include "golden/qat_bounds.h"
 #include "golden/quantize.h"
 #include "proptests/judge.h"
 
@@ -152,14 +153,15 @@ class ScaleJudge {
 Ruling judge_dscale(const QatCase& c, const golden::FactoredMatrix& w,
                     const golden::QatGradients& exact, const std::vector<Value>& g,
                     const std::vector<Bound>& g_bounds, const std::vector<float>& observed) {
+  const golden::QatBounds golden_bounds = golden::qat_backward_bounds(c.layer(), c.dy);
   const ScaleJudge scales(c, w, g, g_bounds);
   std::vector<RationalValue> reference;
   std::vector<Bound> bounds;
   for (std::size_t i = 0; i < exact.dscale.size(); ++i) {
     const golden::ScaleGradient& d = exact.dscale[i];
     if (!d.sum.is_finite()) {
-      reference.push_back(d.sum);
-      bounds.emplace_back();
+      bounds.push_back(golden_bounds.dscale[i]);
+      reference.push_back(bounds.back().judgeable ? d.sum : RationalValue{});
       continue;
     }
     const auto at = static_cast<std::int64_t>(i);

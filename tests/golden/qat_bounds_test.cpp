@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "formats/presets.h"
@@ -170,6 +171,72 @@ TEST(GoldenQatBounds, MaskedElementsMustBeZeroToTheBit) {
   }
   EXPECT_GT(masked, 5);
   EXPECT_TRUE(bounds.dscale.empty());
+}
+
+// One row of the weight w0 and a zero, as FP32 bits, that share a scale; G = x0 and 1.
+struct OneBlock {
+  std::uint32_t w0, s;
+  float x0;
+
+  [[nodiscard]] Judgement judged(std::uint32_t answer) const {
+    const std::vector<float> x{x0, 1.0F};
+    const std::vector<float> w{std::bit_cast<float>(w0), 0.0F};
+    const std::vector<float> scales{std::bit_cast<float>(s)};
+    const std::vector<float> dy{1.0F};
+    QatLayer layer;
+    layer.m = layer.n = 1;
+    layer.k = 2;
+    layer.x = x;
+    layer.w = w;
+    layer.scales = scales;
+    layer.weight_format = &formats::article_attention;
+    layer.estimator = Estimator::lsq;
+    return judge(fp32, answer, qat_backward(layer, dy).dscale[0],
+                 qat_backward_bounds(layer, dy).dscale[0]);
+  }
+};
+
+constexpr std::uint32_t plus_inf = 0x7f800000;
+constexpr std::uint32_t minus_inf = 0xff800000;
+constexpr std::uint32_t quiet_nan = 0x7fc00000;
+constexpr float inf = std::numeric_limits<float>::infinity();
+constexpr float nan_value = std::numeric_limits<float>::quiet_NaN();
+constexpr std::uint32_t tight_w = 0x40a9329e, tight_s = 0x406198d3;  // u is just below q = 1.5
+
+TEST(GoldenQatBounds, AnInfinityThatMeetsAnUncertainSignIsNotJudgeable) {
+  ASSERT_EQ(std::bit_cast<float>(tight_w) / std::bit_cast<float>(tight_s), 1.5F);
+  for (const std::uint32_t answer : {plus_inf, minus_inf, quiet_nan}) {
+    EXPECT_EQ((OneBlock{tight_w, tight_s, -inf}.judged(answer)), Judgement::not_judgeable);
+  }
+  // u = q exactly, but w times the rounded 1/3 need not be: exact NaN, and no answer.
+  const auto three = std::bit_cast<std::uint32_t>(3.0F);
+  EXPECT_EQ((OneBlock{three, three, inf}.judged(plus_inf)), Judgement::not_judgeable);
+}
+
+TEST(GoldenQatBounds, ACertainInfinityOrNanIsDemanded) {
+  const auto bits = [](float x) { return std::bit_cast<std::uint32_t>(x); };
+  struct Row {
+    OneBlock block;
+    std::uint32_t right;
+  };
+  const Row rows[] = {
+      {{bits(1.25F), bits(1.0F), inf}, minus_inf},  // q = 1 (tie to even): q - u = -0.25
+      {{bits(1.25F), bits(1.0F), -inf}, plus_inf},
+      {{bits(1.3F), bits(0.7F), inf}, plus_inf},    // u = 1.857, q = 2
+      {{bits(9.0F), bits(1.0F), -inf}, minus_inf},  // outside: +Q
+      {{bits(-9.0F), bits(1.0F), -inf}, plus_inf},
+      {{bits(1.5F), bits(1.0F), inf}, quiet_nan},  // s a power of two: u = q in any evaluation
+      {{0, tight_s, inf}, quiet_nan},              // Inf times the 0 of w = 0
+      {{tight_w, tight_s, nan_value}, quiet_nan},  // a NaN G
+      {{quiet_nan, tight_s, 1.0F}, quiet_nan},     // a NaN block
+  };
+  for (const Row& row : rows) {
+    for (const std::uint32_t answer : {plus_inf, minus_inf, quiet_nan, 0U}) {
+      EXPECT_EQ(row.block.judged(answer),
+                answer == row.right ? Judgement::within : Judgement::outside)
+          << std::hex << row.block.w0 << ' ' << row.block.s << ' ' << answer;
+    }
+  }
 }
 
 }  // namespace
