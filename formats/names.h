@@ -25,7 +25,7 @@ std::string unknown_name(std::string_view kind, std::string_view name,
 /// The profile's conventions for one destination. The format must be one of all_formats.
 constexpr const ProfileRow& profile_row(const Profile& profile, const FormatSpec& spec) {
   for (const ProfileRow& row : profile.rows) {
-    if (row.format == &spec || row.format->name == spec.name) return row;
+    if (row.format->name == spec.name) return row;
   }
   throw std::invalid_argument("profile_row: the format is not one of all_formats");
 }
