@@ -37,8 +37,8 @@ struct Property {
 /// Property::generate. `simpler` returns an rc::Seq<Case>; every case in it must be strictly
 /// simpler, so that shrinking ends.
 template <class Case, class Generate, class Simpler, class Wrap>
-rc::Shrinkable<ExperimentPtr> shrinkable_experiment(const Generate& generate,
-                                                    const Simpler& simpler, const Wrap& wrap) {
+rc::Shrinkable<ExperimentPtr> shrinkable_experiment(const Generate& generate, Simpler simpler,
+                                                    const Wrap& wrap) {
   rc::Shrinkable<Case> cases = rc::shrinkable::shrinkRecur(Case(generate()), simpler);
   return rc::shrinkable::map(std::move(cases),
                              [wrap](Case&& c) -> ExperimentPtr { return wrap(std::move(c)); });
