@@ -90,7 +90,7 @@ struct BlockQuantizer::State {
       : options(o), whole_extent(format.block.rows == 0 || format.block.cols == 0) {
     require_shape(format, rows, cols);
     context = PanelContext(format, rows, cols, o);
-    require_scales(format, context.grid, o.scales);
+    if (!o.scales.empty()) require_scales(format, context.grid, o.scales);
     if (o.scale_layout == ScaleLayout::swizzled_128x4 && format.scale->storage_bits != 8) {
       fail(format, "the swizzled layout is for scale factors of one byte; use row_major");
     }
@@ -174,7 +174,8 @@ float BlockQuantizer::tensor_scale() const {
   return state_->context.tensor_phase(std::bit_cast<float>(state_->tensor_amax)).scale;
 }
 
-BlockScaledTensor BlockQuantizer::quantize_tile(std::span<const float> x, const Tile& tile) const {
+BlockScaledTensor BlockQuantizer::quantize_tile(std::span<const float> x, const Tile& tile,
+                                                std::span<const float> scales) const {
   const State& s = *state_;
   s.require_tile(x, tile);
   s.require_aligned(tile);
@@ -190,7 +191,8 @@ BlockScaledTensor BlockQuantizer::quantize_tile(std::span<const float> x, const 
   out.scales.resize(static_cast<std::size_t>(
       scale_slots(own.rows, own.cols, s.options.scale_layout) * (format.scale->storage_bits / 8)));
   const PanelGrid panels(s.context, tile);
-  const PanelJob job{s.context, phase, tile, x, s.amax, own, out};
+  if (s.options.scales.empty()) require_scales(format, own, scales);
+  const PanelJob job{s.context, phase, tile, x, s.amax, own, scales, out};
 #pragma omp parallel for schedule(static)
   for (std::int64_t i = 0; i < panels.count(); ++i) quantize_panel(job, panels.panel(i));
 

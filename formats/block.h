@@ -64,7 +64,10 @@ class BlockQuantizer {
   /// extents; its last ones must end blocks or the tensor. (A whole-extent direction sets no such
   /// limit.) Row-major codes of consecutive row tiles, and their scale factors - swizzled ones if
   /// the tiles hold multiples of 128 block rows - concatenate to those of the whole.
-  [[nodiscard]] BlockScaledTensor quantize_tile(std::span<const float> x, const Tile& tile) const;
+  /// `scales`: those of the tile's own blocks, where the format's are given and the options hold
+  /// none, so that they need not be in memory all at once.
+  [[nodiscard]] BlockScaledTensor quantize_tile(std::span<const float> x, const Tile& tile,
+                                                std::span<const float> scales = {}) const;
 
   /// The tensor scale; 1 where the format has none. Final once all has been observed.
   [[nodiscard]] float tensor_scale() const;

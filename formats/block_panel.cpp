@@ -78,6 +78,12 @@ class PanelWork {
                                job_.tile.col + first_col_ + j * context_.unit.cols));
   }
 
+  /// The same in the tile.
+  [[nodiscard]] std::size_t own_block(std::int64_t i, std::int64_t j) const {
+    return static_cast<std::size_t>(job_.grid.block_of(first_row_ + i * context_.unit.rows,
+                                                       first_col_ + j * context_.unit.cols));
+  }
+
   template <class Body>
   void for_each_unit(Body body) const {
     std::size_t unit = 0;
@@ -121,7 +127,8 @@ class PanelWork {
     if (format.rule == ScaleRule::given) {
       const Policy policy{Overflow::saturate, NanRule::canonical, UnsignedRule::clamp};
       for_each_unit([&](std::size_t u, std::int64_t i, std::int64_t j) {
-        const float given = context_.scales[block_of(i, j)];
+        const float given =
+            job_.scales.empty() ? context_.scales[block_of(i, j)] : job_.scales[own_block(i, j)];
         const std::uint32_t code = encode(*format.scale, given, RoundingMode::nearest_even, policy);
         s_.scale_codes[u] = code;
         s_.blocks.of(Register::scale)[u] = static_cast<double>(decode(*format.scale, code));

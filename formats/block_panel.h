@@ -71,6 +71,7 @@ struct PanelJob {
   std::span<const float> x;
   std::span<const std::uint32_t> amax;  ///< of whole-extent blocks, else empty
   BlockGrid grid;                       ///< of the tile
+  std::span<const float> scales;        ///< given for the blocks of the tile, or empty
   BlockScaledTensor& out;
 };
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -77,31 +78,40 @@ void for_tiles(const NpySource& source, const std::vector<Tile>& all, const char
   }
 }
 
-/// The scale factors of ScaleRule::given: from --scales, or those of least squared error.
-std::vector<float> given_scales(const Options& options, const formats::BlockFormat& format,
-                                const NpySource& source, const std::vector<Tile>& all) {
-  const formats::BlockGrid grid = block_grid(format.block, source.rows(), source.cols());
-  std::vector<float> scales(static_cast<std::size_t>(grid.count()));
-  if (!options.scales.empty()) {
-    const NpySource file(options.scales, "f32");
-    if (file.size() != grid.count())
+/// The scale factors of ScaleRule::given, tile by tile: from --scales, or those of least squared
+/// error.
+class GivenScales {
+ public:
+  GivenScales(const std::string& path, const formats::BlockFormat& format, const NpySource& source)
+      : format_(format), grid_(block_grid(format.block, source.rows(), source.cols())) {
+    if (path.empty()) return;
+    file_.emplace(path, "f32");
+    if (file_->size() != grid_.count())
       throw std::invalid_argument(
-          fmt::format("'{}' holds {} scale factors, but {} x {} blocks need {}", options.scales,
-                      file.size(), grid.rows, grid.cols, grid.count()));
-    file.read(0, scales);
-    return scales;
+          fmt::format("'{}' holds {} scale factors, but {} x {} blocks need {}", path,
+                      file_->size(), grid_.rows, grid_.cols, grid_.count()));
   }
-  for_tiles(source, all, "scales", [&](const Tile& tile, std::span<const float> x) {
-    const std::vector<float> part =
-        least_squares_scales(x, tile.rows, tile.cols, format.block, *format.element);
-    const formats::BlockGrid local = block_grid(format.block, tile.rows, tile.cols);
-    for (std::int64_t i = 0; i < local.count(); ++i)
-      scales[static_cast<std::size_t>((tile.row / grid.block_rows + i / local.cols) * grid.cols +
-                                      tile.col / grid.block_cols + i % local.cols)] =
-          part[static_cast<std::size_t>(i)];
-  });
-  return scales;
-}
+
+  [[nodiscard]] std::vector<float> of(const Tile& tile, std::span<const float> x) const {
+    if (!file_)
+      return least_squares_scales(x, tile.rows, tile.cols, format_.block, *format_.element);
+    const formats::BlockGrid own =
+        formats::block_grid({grid_.block_rows, grid_.block_cols}, tile.rows, tile.cols);
+    std::vector<float> out(static_cast<std::size_t>(own.count()));
+    for (std::int64_t row = 0; row < own.rows; ++row) {
+      const std::int64_t first = grid_.block_of(tile.row + row * grid_.block_rows, tile.col);
+      file_->read(first, std::span(out).subspan(static_cast<std::size_t>(row * own.cols),
+                                                static_cast<std::size_t>(own.cols)));
+      file_->release(first, own.cols);
+    }
+    return out;
+  }
+
+ private:
+  const formats::BlockFormat& format_;
+  formats::BlockGrid grid_;
+  std::optional<NpySource> file_;
+};
 
 ExitCode run(const Options& options) {
   const formats::BlockFormat& format = formats::find_block_format(options.preset);
@@ -124,9 +134,8 @@ ExitCode run(const Options& options) {
 
   const std::vector<Tile> all =
       tiles(format, quantize.scale_layout, source.rows(), source.cols(), budget);
-  std::vector<float> scales;
-  if (given) scales = given_scales(options, format, source, all);
-  quantize.scales = scales;
+  std::optional<GivenScales> scales;
+  if (given) scales.emplace(options.scales, format, source);
   formats::BlockQuantizer quantizer(format, source.rows(), source.cols(), quantize);
   const bool stochastic = quantize.rounding == formats::RoundingMode::stochastic;
   BlockFileWriter writer(options.out, {&format, source.shape(), source.rows(), source.cols(),
@@ -143,7 +152,8 @@ ExitCode run(const Options& options) {
     });
   for_tiles(source, all, "quantize", [&](const Tile& tile, std::span<const float> x) {
     if (!quantizer.needs_amax()) check(tile, x);
-    writer.write(tile, quantizer.quantize_tile(x, tile));
+    const std::vector<float> factors = scales ? scales->of(tile, x) : std::vector<float>();
+    writer.write(tile, quantizer.quantize_tile(x, tile, factors));
   });
   writer.commit(quantizer.tensor_scale());
   options.outputs.write_json({{"verb", "quantize"},
@@ -183,9 +193,11 @@ Action declare_quantize(CLI::App& app) {
                "accept NaN and Inf: a block that has one gets a NaN scale factor");
   app.add_option("IN", options->in,
                  "a .npy array; its last axis is blocked, the others are flattened to rows")
-      ->required();
+      ->required()
+      ->check(not_a_stream);
   app.add_option("OUT", options->out, "a .safetensors file: codes, scales, tensor_scale")
-      ->required();
+      ->required()
+      ->check(not_a_stream);
   options->outputs.declare_json(app);
   return [options] { return run(*options); };
 }

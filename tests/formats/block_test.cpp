@@ -114,6 +114,20 @@ TEST(BlockQuantizer, TilesConcatenateToTheWhole) {
               continue;
             }
             const BlockScaledTensor t = quantizer.quantize_tile(part, tile);
+            if (!scales.empty()) {  // the same where the scale factors come with the tile
+              const BlockGrid grid = block_grid(format->block, rows, cols);
+              const BlockGrid own = block_grid(format->block, tile.rows, cols);
+              QuantizeOptions none = o;
+              none.scales = {};
+              const BlockScaledTensor alone =
+                  BlockQuantizer(*format, rows, cols, none)
+                      .quantize_tile(
+                          part, tile,
+                          std::span(scales).subspan(static_cast<std::size_t>(grid.block_of(row, 0)),
+                                                    static_cast<std::size_t>(own.count())));
+              EXPECT_EQ(alone.codes, t.codes) << format->name;
+              EXPECT_EQ(alone.scales, t.scales) << format->name;
+            }
             codes.insert(codes.end(), t.codes.begin(), t.codes.end());
             // Whole swizzle tiles only if 128 rows are 128 block rows.
             scale_codes.insert(scale_codes.end(), t.scales.begin(), t.scales.end());
