@@ -48,5 +48,7 @@ struct Report {
 [[nodiscard]] std::string show(const Verdict& verdict);
 /// One line per property, and the totals.
 [[nodiscard]] std::string summary(const Report& report);
+/// The totals alone, one line.
+[[nodiscard]] std::string totals(const Report& report);
 
 }  // namespace assay::proptests

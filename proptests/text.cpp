@@ -46,8 +46,12 @@ std::string summary(const Report& report) {
     if (v.not_supported > 0) text += fmt::format(", {} declined", v.not_supported);
     text += '\n';
   }
-  text += fmt::format("{}: {} properties, {} cases, seed {}:", report.device,
-                      report.verdicts.size(), report.cases(), report.seed);
+  return text + totals(report);
+}
+
+std::string totals(const Report& report) {
+  std::string text = fmt::format("{}: {} properties, {} cases, seed {}:", report.device,
+                                 report.verdicts.size(), report.cases(), report.seed);
   for (const Status status : {Status::pass, Status::fail, Status::not_supported, Status::skipped,
                               Status::error, Status::crash, Status::timeout})
     if (const auto count = report.count(status); count > 0)

@@ -32,12 +32,19 @@ void on_interrupt(int) {
   ::_exit(static_cast<int>(ExitCode::interrupted));
 }
 
+/// Whoever read the output has enough (head): end as other programs do, without a word.
+void on_closed_pipe(int) {
+  simulator::AtomicFile::discard_all();
+  std::signal(SIGPIPE, SIG_DFL);
+  ::raise(SIGPIPE);
+}
+
 void install_signal_handlers() {
   std::signal(SIGINT, on_interrupt);
   std::signal(SIGTERM, on_interrupt);
-  // A write beyond a limit, or to a pipe nobody reads, is then an error of that write: exit 4.
+  // A write beyond a limit is then an error of that write: exit 4.
   std::signal(SIGXFSZ, SIG_IGN);
-  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGPIPE, on_closed_pipe);
 }
 
 ExitCode usage_error(const std::string& sentence) {
@@ -76,7 +83,7 @@ ExitCode run(int argc, char** argv) {
     actions.emplace(sub, verb.declare(*sub));
   }
 
-  if (argc < 2) {
+  if (argc < 2 || std::string_view(argv[1]) == "help") {
     fmt::print("{}", short_help());
     return ExitCode::pass;
   }
@@ -84,6 +91,9 @@ ExitCode run(int argc, char** argv) {
   const std::vector<std::string_view> names = verb_names();
   if (!first.starts_with('-') && std::find(names.begin(), names.end(), first) == names.end())
     return usage_error(formats::unknown_name("verb", first, names));
+
+  if (first.starts_with('-') && app.get_option_no_throw(std::string(first)) == nullptr)
+    return usage_error(unexpected(app, std::string(first)));
 
   try {
     app.parse(argc, argv);

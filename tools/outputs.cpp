@@ -30,12 +30,21 @@ void Outputs::declare_html(CLI::App& app) {
       ->type_name("FILE");
 }
 
+void Outputs::require_writable() const {
+  for (const std::string& path : {json, html})
+    if (!path.empty() && path != "-") const simulator::AtomicFile probe(path);
+}
+
 void Outputs::write_json(const nlohmann::ordered_json& document) const {
   if (!json.empty()) write(json, document.dump(2) + "\n");
 }
 
 void Outputs::write_html(const std::function<std::string()>& page) const {
   if (!html.empty()) write(html, page());
+}
+
+std::string not_a_stream(const std::string& name) {
+  return name == "-" ? "standard input and output do not stream; give a file" : "";
 }
 
 }  // namespace assay::tools

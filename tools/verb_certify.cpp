@@ -15,6 +15,7 @@
 #include "kernels/cuda/cuda_device.h"
 #include "kernels/mutants/mutants.h"
 #include "proptests/certify.h"
+#include "tools/certify_table.h"
 #include "tools/environment.h"
 #include "tools/outcome.h"
 #include "tools/outputs.h"
@@ -28,6 +29,7 @@ struct Options {
   std::string device, property, token;
   std::int64_t cases = 1000;
   std::uint64_t seed = 1;
+  bool verbose = false;
   Outputs outputs;
 };
 
@@ -70,6 +72,7 @@ ExitCode run(const Options& options) {
     fmt::print(stderr, "assay: {}\n", reason);
     return ExitCode::absent;
   }
+  options.outputs.require_writable();
   proptests::CertifyOptions certify;
   certify.property = options.property;
   certify.cases = options.cases;
@@ -83,18 +86,19 @@ ExitCode run(const Options& options) {
     certify.on_verdict = [&progress](const proptests::Verdict&) { progress.advance(1); };
     result = proptests::run_certification(*device, certify);
   }
-  if (!options.outputs.to_stdout()) {
-    fmt::print("{}", proptests::summary(result));
-    for (const proptests::Verdict& verdict : result.verdicts)
-      if (verdict.counterexample) fmt::print("\n{}", proptests::show(verdict));
-  }
   analysis::Report report;
   report.environment = environment(command_of(options));
   report.seed = options.seed;
   report.certifications.push_back(std::move(result));
   options.outputs.write_json(analysis::to_json(report));
   options.outputs.write_html([&] { return analysis::to_html(report); });
-  return outcome(report.certifications.front());
+  const proptests::Report& certified = report.certifications.front();
+  if (!options.outputs.to_stdout()) {
+    fmt::print("{}", options.verbose ? summary(certified) : certify_table(certified));
+    for (const proptests::Verdict& verdict : certified.verdicts)
+      if (verdict.counterexample) fmt::print("\n{}", proptests::show(verdict));
+  }
+  return outcome(certified);
 }
 
 }  // namespace
@@ -109,6 +113,7 @@ Action declare_certify(CLI::App& app) {
   app.add_option("--cases", options->cases, "cases of each property (default 1000)");
   app.add_option("--seed", options->seed, "of the cases (default 1)");
   app.add_option("--case", options->token, "replay one case: the token of a failure");
+  app.add_flag("-v,--verbose", options->verbose, "a line for every property, not every group");
   options->outputs.declare_json(app);
   options->outputs.declare_html(app);
   return [options] { return run(*options); };

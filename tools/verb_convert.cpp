@@ -120,10 +120,11 @@ Action declare_convert(CLI::App& app) {
   app.add_option("--seed", options->seed, "of stochastic rounding (default 0)");
   app.add_option("--random-bits", options->random_bits,
                  "of stochastic rounding, 1 to 16 (default 16)");
-  app.add_option("IN", options->in, "a .npy array of any shape")->required();
+  app.add_option("IN", options->in, "a .npy array of any shape")->required()->check(not_a_stream);
   app.add_option("OUT", options->out,
                  "a .npy array of the same shape: one code per uint8, uint16 or uint32")
-      ->required();
+      ->required()
+      ->check(not_a_stream);
   options->outputs.declare_json(app);
   return [options] { return run(*options); };
 }

@@ -54,9 +54,12 @@ ExitCode run(const Options& options) {
 
 Action declare_dequantize(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_option("IN", options->in, "a file that assay quantize wrote")->required();
+  app.add_option("IN", options->in, "a file that assay quantize wrote")
+      ->required()
+      ->check(not_a_stream);
   app.add_option("OUT", options->out, "a .npy array of f32, of the shape that was quantized")
-      ->required();
+      ->required()
+      ->check(not_a_stream);
   options->outputs.declare_json(app);
   return [options] { return run(*options); };
 }

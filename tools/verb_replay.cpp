@@ -40,6 +40,7 @@ ExitCode run(const Options& options) {
                                            : std::filesystem::path(options.recording);
   std::vector<simulator::Recipe> recipes;  // all names are checked before the first long run
   for (const std::string& name : options.recipes) recipes.push_back(simulator::load_recipe(name));
+  options.outputs.require_writable();
   const simulator::Recording recording = simulator::Recording::open(folder);
   analysis::Report report;
   report.environment = environment(command_of(options));
@@ -52,9 +53,9 @@ ExitCode run(const Options& options) {
       progress.advance(1);
     }
   }
-  if (!options.outputs.to_stdout()) fmt::print("{}", replay_text(report));
   options.outputs.write_json(analysis::to_json(report));
   options.outputs.write_html([&] { return analysis::to_html(report); });
+  if (!options.outputs.to_stdout()) fmt::print("{}", replay_text(report));
   for (const analysis::Replayed& replayed : report.replays)
     if (!replayed.result.linears.empty()) return ExitCode::pass;
   return ExitCode::nothing_ran;

@@ -19,6 +19,22 @@ endif()
 if(WAY STREQUAL "find_package")
   run(${CMAKE_COMMAND} --install ${BUILD_DIR} --prefix ${SCRATCH}/prefix)
   run(${SCRATCH}/prefix/bin/assay --version)
+  # A moved tree finds its own data. A broken recording in it is then named, though the source tree has a
+  # sound one: that shows which was read. ASSAY_DATA_DIR comes before it.
+  file(COPY ${SCRATCH}/prefix/bin ${SCRATCH}/prefix/share DESTINATION ${SCRATCH}/unmoved)
+  file(RENAME ${SCRATCH}/unmoved ${SCRATCH}/moved)
+  run(${SCRATCH}/moved/bin/assay replay embedded --recipe nvfp4)
+  file(GLOB recordings ${SCRATCH}/moved/share/assay/recordings/*/recording.json)
+  foreach(recording ${recordings})
+    file(WRITE ${recording} "{")
+  endforeach()
+  execute_process(COMMAND ${SCRATCH}/moved/bin/assay replay embedded --recipe nvfp4
+                  RESULT_VARIABLE status ERROR_VARIABLE output)
+  if(NOT status EQUAL 4 OR NOT output MATCHES "recording.json")
+    message(FATAL_ERROR "the moved program read other data than its own: ${status} ${output}")
+  endif()
+  run(${CMAKE_COMMAND} -E env ASSAY_DATA_DIR=${SCRATCH}/prefix/share/assay
+      ${SCRATCH}/moved/bin/assay replay embedded --recipe nvfp4)
   list(APPEND options -DCMAKE_PREFIX_PATH=${SCRATCH}/prefix)
 else()
   list(APPEND options -DASSAY_SOURCE=${SOURCE_DIR} -DASSAY_CUDA=OFF)

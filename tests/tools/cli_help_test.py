@@ -48,6 +48,17 @@ class Help(CliTest):
         self.assertNotIn("\x1b", self.passes("formats").stdout + self.passes("--help").stdout)
 
 
+class Certify(CliTest):
+    def test_a_line_per_group_or_per_property(self):
+        run = ("certify", "cpu", "--cases", "2", "--property", "quantize.nvfp4")
+        short, long = self.passes(*run).stdout.splitlines(), self.passes(*run, "-v").stdout.splitlines()
+        properties = len(long) - 1
+        self.assertEqual(short[1].split(), ["quantize.nvfp4", str(properties), str(2 * properties),
+                                            str(properties), "0", "0", "0", "0"])
+        self.assertEqual((len(short), short[-1]), (3, long[-1]))
+        self.assertLessEqual(max(map(len, short)), 80)
+
+
 class Documents(unittest.TestCase):
     def test_cli_page_has_every_verb_and_option(self):
         page = (SOURCE / "docs" / "cli.md").read_text()

@@ -19,6 +19,7 @@ class Names(CliTest):
         x = self.file("x.npy", f32([1.0] * 32))
         out = self.folder / "out"
         self.refuses("certfy", says="did you mean 'certify'")
+        self.refuses("--verson", says="did you mean '--version'")
         self.refuses("formats", "e2m", says="did you mean 'e2m1'")
         self.refuses("formats", "--jsn", "x", says="did you mean '--json'")
         self.refuses("convert", "--to", "e2m2", x, out, says="did you mean 'e2m1'")
@@ -32,6 +33,9 @@ class Names(CliTest):
     def test_usage(self):
         x = self.file("x.npy", f32([1.0] * 32))
         self.refuses("convert", says="required")
+        for verb in (("convert", "--to", "e2m1"), ("quantize", "--block", "nvfp4"), ("dequantize",)):
+            self.refuses(*verb, "-", self.folder / "y", says="give a file")
+            self.refuses(*verb, x, "-", says="give a file")
         self.refuses("convert", "--to", "e2m1", x, says="OUT")
         self.refuses("convert", "--to", "e2m1", x, self.folder / "y", "extra", says="extra")
         self.refuses("convert", "--to", "e2m1", "--seed", "many", x, self.folder / "y", says="seed")
@@ -152,6 +156,19 @@ class BadOutputs(CliTest):
                      says="absent.npy")
         self.refuses("convert", "--to", "e2m1", self.folder, self.folder / "out")
 
+    def test_a_report_that_cannot_be_written_is_refused_before_the_run(self):
+        out = self.folder / "absent" / "report.json"
+        self.refuses("certify", "cpu", "--cases", "1", "--property", "layout", "--json", out, says=str(out))
+        self.refuses("replay", "embedded", "--recipe", "nvfp4", "--html", out, says=str(out))
+
+    def test_a_reader_that_goes_away_is_no_error(self):
+        reading, writing = os.pipe()
+        os.close(reading)
+        result = subprocess.run([ASSAY, "formats", "e4m3"], stdout=writing, stderr=subprocess.PIPE,
+                                text=True, timeout=60)
+        os.close(writing)
+        self.assertEqual((result.returncode, result.stderr), (-signal.SIGPIPE, ""))
+
     def test_standard_output_is_full(self):
         with open("/dev/full", "w") as full:
             result = subprocess.run([ASSAY, "formats", "e4m3"], stdout=full, stderr=subprocess.PIPE,
@@ -199,6 +216,7 @@ class Interrupts(CliTest):
         source = self.sparse(1 << 28)  # 1 GiB
         out = self.folder / "out"
         for verb in (("convert", "--to", "e4m3", source, out),
+                     ("quantize", "--block", "article-attention", source, out),
                      ("quantize", "--block", "nvfp4", source, out),
                      ("dequantize", out, self.folder / "y.npy")):
             process = subprocess.Popen([ASSAY, *map(str, verb)])
