@@ -7,6 +7,7 @@
 
 #include "golden/gemm_bounds.h"
 #include "proptests/judge.h"
+#include "proptests/properties/product_shape.h"
 #include "proptests/tensor_edits.h"
 
 namespace assay::proptests {
@@ -93,11 +94,7 @@ class GemmExperiment final : public Experiment {
   GemmCase case_;
 };
 
-/// Keep rows of A, of B, and a piece of k.
-struct Shape {
-  Piece m, n, k;
-};
-void reshape(GemmCase& c, const Shape& s) {
+void reshape(GemmCase& c, const ProductShape& s) {
   if (c.claim.a == nullptr)
     c.a_bf16 = crop(c.a_bf16, c.k, {s.m.first, s.m.count, s.k.first, s.k.count});
   else
@@ -108,18 +105,6 @@ void reshape(GemmCase& c, const Shape& s) {
   c.m = s.m.count;
   c.n = s.n.count;
   c.k = s.k.count;
-}
-
-std::vector<Shape> smaller_shapes(const GemmCase& c) {
-  std::vector<Shape> shapes;
-  const Piece m{0, c.m};
-  const Piece n{0, c.n};
-  for (const Piece& p : smaller(c.k))
-    if (p.first % c.claim.b->block.cols == 0 && p.count % c.claim.k_multiple == 0)
-      shapes.push_back({m, n, p});
-  for (const Piece& p : smaller(c.m)) shapes.push_back({p, n, {0, c.k}});
-  for (const Piece& p : smaller(c.n)) shapes.push_back({m, p, {0, c.k}});
-  return shapes;
 }
 
 using Simplify = void (*)(GemmCase&);

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "proptests/judge.h"
+#include "proptests/properties/product_shape.h"
 #include "proptests/properties/qat_judge.h"
 #include "proptests/shrink.h"
 
@@ -108,10 +109,7 @@ class BackwardExperiment final : public QatExperiment {
   }
 };
 
-struct Shape {
-  Piece m, n, k;
-};
-void reshape(QatCase& c, const Shape& s) {
+void reshape(QatCase& c, const ProductShape& s) {
   const std::int64_t block = c.claim.b->block.cols;
   const std::int64_t blocks = (s.k.count + block - 1) / block;
   c.scales = crop(c.scales, c.blocks(), {s.n.first, s.n.count, s.k.first / block, blocks});
@@ -122,18 +120,6 @@ void reshape(QatCase& c, const Shape& s) {
   c.m = s.m.count;
   c.n = s.n.count;
   c.k = s.k.count;
-}
-
-std::vector<Shape> smaller_shapes(const QatCase& c) {
-  std::vector<Shape> shapes;
-  const Piece m{0, c.m};
-  const Piece n{0, c.n};
-  for (const Piece& p : smaller(c.k))
-    if (p.first % c.claim.b->block.cols == 0 && p.count % c.claim.k_multiple == 0)
-      shapes.push_back({m, n, p});
-  for (const Piece& p : smaller(c.m)) shapes.push_back({p, n, {0, c.k}});
-  for (const Piece& p : smaller(c.n)) shapes.push_back({m, p, {0, c.k}});
-  return shapes;
 }
 
 rc::Seq<QatCase> simpler_operand(const QatCase& c, std::vector<float> QatCase::*operand) {
