@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is mutated and which tests must notice, as data."""
+import fnmatch
+from dataclasses import dataclass
+
+# Tests that are not a GoogleTest binary without arguments: {name: (target, arguments)}.
+# {source} is the root of the tree.
+COMMANDS = {
+    "fuzz.npy.corpus": ("fuzz_npy_corpus", ["{source}/tests/fuzz/corpus/npy"]),
+    "fuzz.safetensors.corpus": ("fuzz_safetensors_corpus", ["{source}/tests/fuzz/corpus/safetensors"]),
+    "fuzz.recording.corpus": ("fuzz_recording_corpus", ["{source}/tests/fuzz/corpus/recording"]),
+    "exhaustive.e2m1.nearest_even": (
+        "codec_sweep", ["--only", "golden/e2m1/nearest_even/saturate,nan=max_finite", "--threads", "2"]),
+    "exhaustive.e4m3.nearest_even": (
+        "codec_sweep", ["--only", "golden/e4m3/nearest_even/saturate,nan=canonical", "--threads", "2"]),
+    "exhaustive.e8m0.nearest_even": (
+        "codec_sweep",
+        ["--only", "golden/e8m0/nearest_even/saturate,nan=canonical,negative=clamp", "--threads", "2"]),
+}
+
+
+@dataclass(frozen=True)
+class Room:
+    files: tuple    # patterns
+    without: tuple  # patterns
+    tests: tuple    # the default tests that exercise the room, cheapest first
+
+
+_BOUNDS = ("golden/bounds.cpp", "golden/gemm_bounds.cpp", "golden/qat_bounds.cpp", "golden/truncating.cpp")
+_SWEEPS = ("exhaustive.e2m1.nearest_even", "exhaustive.e4m3.nearest_even", "exhaustive.e8m0.nearest_even")
+_CERTIFY = ("proptests_mutation_test", "proptests_certify_test")
+
+ROOMS = {
+    "formats": Room(
+        ("formats/*.cpp", "formats/*.h"), (),
+        ("formats_codec_test", "formats_spec_test", "formats_block_test", "formats_learned_scale_test",
+         "formats_cuda_headers_test", "formats_block_mse_test", "formats_golden_test", "kernels_cpu_test",
+         "formats_block_golden_test", "formats_array_test", "golden_quantize_test", *_SWEEPS, *_CERTIFY)),
+    "golden": Room(
+        ("golden/*.cpp",), _BOUNDS,
+        ("golden_codec_test", "golden_exact_test", "golden_quantize_test", "golden_gemm_test",
+         "golden_qat_test", "golden_master_test", "golden_lossless_test", "golden_intervals_test",
+         "golden_encode_compiler_test", "golden_encode_definition_test", "golden_bounds_test",
+         "golden_qat_bounds_test", "golden_truncating_test", "formats_block_test",
+         "formats_learned_scale_test", "formats_golden_test", "formats_block_golden_test", *_SWEEPS, *_CERTIFY)),
+    "simulator": Room(
+        ("simulator/*.cpp",), (),
+        ("recipe_test", "network_test", "writer_test", "recording_json_test", "dtype_test", "shard_test",
+         "fuzz.npy.corpus", "fuzz.safetensors.corpus", "fuzz.recording.corpus", "recording_test",
+         "replay_test", "report_test")),
+    "judgement": Room(
+        (*_BOUNDS, "proptests/judge.cpp", "proptests/properties/qat_judge.cpp", "analysis/statistics.cpp"), (),
+        ("golden_bounds_test", "golden_truncating_test", "golden_qat_bounds_test", "proptests_token_test",
+         "statistics_test", *_CERTIFY)),
+}
+
+# The tests to begin with, by file: a fault dies sooner in the test that aims at it.
+FIRST = (
+    ("formats/layout*", ("formats_block_test",)),
+    ("formats/block*", ("formats_block_test", "formats_block_golden_test")),
+    ("formats/order*", ("formats_block_test",)),
+    ("formats/array*", ("formats_codec_test", "formats_array_test")),
+    ("formats/encode*", ("formats_array_test",)),
+    ("formats/learned_scale*", ("formats_learned_scale_test",)),
+    ("formats/names*", ("formats_spec_test",)),
+    ("formats/presets.h", ("formats_block_golden_test", "golden_quantize_test")),
+    ("golden/exact*", ("golden_exact_test",)),
+    ("golden/value*", ("golden_gemm_test",)),
+    ("golden/intervals*", ("golden_intervals_test",)),
+    ("golden/quantize*", ("golden_quantize_test",)),
+    ("golden/order*", ("golden_quantize_test",)),
+    ("golden/layout*", ("golden_gemm_test", "formats_block_test")),
+    ("golden/gemm.cpp", ("golden_gemm_test",)),
+    ("golden/fp32_order*", ("golden_gemm_test",)),
+    ("golden/qat.cpp", ("golden_qat_test",)),
+    ("golden/master*", ("golden_master_test",)),
+    ("golden/lossless*", ("golden_lossless_test",)),
+    ("golden/philox*", ("formats_codec_test", "formats_golden_test")),
+    ("golden/truncating*", ("golden_truncating_test",)),
+    ("golden/gemm_bounds*", ("golden_truncating_test", "golden_bounds_test")),
+    ("golden/qat_bounds*", ("golden_qat_bounds_test",)),
+    ("simulator/recording_json*", ("recording_json_test",)),
+    ("simulator/recording*", ("shard_test", "recording_test")),
+    ("simulator/safetensors*", ("writer_test", "fuzz.safetensors.corpus", "recording_test")),
+    ("simulator/npy*", ("writer_test", "fuzz.npy.corpus", "recording_test")),
+    ("simulator/atomic_file*", ("writer_test",)),
+    ("simulator/dtype*", ("dtype_test",)),
+    ("simulator/network*", ("network_test",)),
+    ("simulator/recipe*", ("recipe_test",)),
+    ("simulator/*", ("replay_test",)),
+    ("proptests/judge.cpp", _CERTIFY),
+    ("proptests/properties/qat_judge.cpp", _CERTIFY),
+    ("analysis/*", ("statistics_test",)),
+)
+
+
+def files_of(room, paths):
+    """Those of the paths that belong to the room."""
+    def matches(path, patterns):
+        return any(fnmatch.fnmatchcase(path, p) for p in patterns)
+    return [p for p in sorted(paths) if matches(p, room.files) and not matches(p, room.without)]
+
+
+def tests_of(room, path):
+    """All of the room's tests, in the order in which they are tried on a mutant of path."""
+    first = next((tests for pattern, tests in FIRST if fnmatch.fnmatchcase(path, pattern)), ())
+    return [*first, *(t for t in room.tests if t not in first)]
+
+
+def target_of(test):
+    return COMMANDS.get(test, (test, []))[0]
