@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <string>
 
 #include "golden/gemm_bounds.h"
 #include "golden/layout.h"
@@ -26,15 +28,13 @@ struct Operands {
   FactoredMatrix x, w;
 
   explicit Operands(const QatLayer& layer) {
-    const QatForward forward = qat_forward(layer);
-    w = factor(forward.w_codes);
-    if (layer.input_format == nullptr) {
-      x = plain(layer.x, layer.m, layer.k);
-    } else {
-      formats::QuantizeOptions options;
-      options.rounding = layer.rounding;
-      x = factor(quantize(layer.x, layer.m, layer.k, *layer.input_format, options));
-    }
+    formats::QuantizeOptions options;
+    options.rounding = layer.rounding;
+    x = layer.input_format == nullptr
+            ? plain(layer.x, layer.m, layer.k)
+            : factor(quantize(layer.x, layer.m, layer.k, *layer.input_format, options));
+    options.scales = layer.scales;
+    w = factor(quantize(layer.w, layer.n, layer.k, *layer.weight_format, options));
   }
 };
 
@@ -62,61 +62,61 @@ Bound sum_bound(std::int64_t count, const Add& add, std::span<const Term> addend
   return fp32_any_order(terms, addends);
 }
 
-// Derivation. How far a computed u = w/(s g) may be from the exact one, s standing for s g: its
-// factors are rounded at most three times (s g, its reciprocal, the product with w), the last
-// operation may underflow, and s g and its reciprocal are normal numbers in scale_in_range:
-// gamma(3) |u| + 2^-150. Where s is a power of two so is its reciprocal, and if w/s is a multiple
-// of 2^-149 too, every permitted evaluation is exact; so is 0/s.
-Rational quotient_error(const Rational& u, const Rational& s) {
-  const Rational magnitude = abs(s);
-  const bool power_of_two = (numerator(magnitude) & (numerator(magnitude) - 1)) == 0 &&
-                            (denominator(magnitude) & (denominator(magnitude) - 1)) == 0;
-  if (u == 0 || (power_of_two && denominator(Rational(u * power(149))) == 1)) return 0;
-  return gamma(3) * abs(u) + power(-150);
+// Derivation. How far a computed u = w/s may be from the exact one, s = scale factor * tensor
+// scale, by a division or by a product with the reciprocal. At most three roundings: of s unless
+// FP32 holds it exactly, of the reciprocal, and of the product (a division is one in place of the
+// last two). Of factors (1 + d)^+-1 with |d| <= 2^-24, r of them are within gamma(r) of 1 (Higham,
+// Lemma 3.1, holds for quotients too), provided that s and its reciprocal are normal numbers; the
+// last operation may underflow, which adds 2^-150 at most:
+//   e = gamma(r) |u| + 2^-150, r = 2 or 3, for 2^-125 <= |s| <= 2^125.
+// Where s is a power of two from 2^-127 to 2^127, FP32 holds it and its reciprocal exactly, and
+// only the underflow remains; not even that if u is a multiple of 2^-149. A zero u is exact while
+// the reciprocal is finite (0 * Inf is NaN), and s = 0 has w = 0 inside, with dv = 0 by definition.
+// Anything else has no bound.
+std::optional<Rational> quotient_error(const Rational& u, const Exact& s) {
+  const Rational magnitude = abs(s.rational());
+  if (magnitude == 0) return Rational(0);
+  if (u == 0) return magnitude >= power(-127) ? std::optional(Rational(0)) : std::nullopt;
+  const Integer significand = abs(s.significand);
+  if (significand == 1 && magnitude >= power(-127) && magnitude <= power(127)) {
+    return denominator(Rational(u * power(149))) == 1 ? Rational(0) : power(-150);
+  }
+  if (magnitude < power(-125) || magnitude > power(125)) return std::nullopt;
+  const bool held_exactly = msb(significand) < 24;
+  return gamma(held_exactly ? 2 : 3) * abs(u) + power(-150);
 }
 
-bool scale_in_range(const Rational& s) {
-  return s == 0 || (abs(s) >= power(-125) && abs(s) <= power(125));
-}
-
-// Derivation. The non-finite part of the sum of G_i (q_i - u_i). A NaN G_i makes every permitted
-// evaluation NaN, whatever meets it, and so does a NaN block. An infinite G_i times the factor is
-// an infinity of a sign, or NaN where the factor is 0, so it matters whether the computed factor
-// has the exact one's sign. Outside, the factor is the exact +-Q. Inside, IEEE subtraction gives
+// Derivation. The non-finite part of the sum of G_i dv_i. A NaN G_i makes every permitted
+// evaluation NaN, whatever meets it, and so does a NaN block. An infinite G_i times dv_i is
+// an infinity of a sign, or NaN where dv_i is 0, so it matters whether the computed dv_i
+// has the exact one's sign. Outside, dv_i is the exact +-Q. Inside, IEEE subtraction gives
 // q_i - u~_i the sign of the exact difference of its operands (gradual underflow: 0 only if they
-// are equal), and u~_i is within quotient_error of u_i: the sign is certain where |q_i - u_i|
-// exceeds that error or where the error is 0, and otherwise a permitted evaluation may answer Inf,
+// are equal), and u~_i is within e_i of u_i: the sign is certain where |q_i - u_i|
+// exceeds e_i or where e_i is 0, and otherwise a permitted evaluation may answer Inf,
 // -Inf or NaN (w = 5.28742886, s = 3.52495265: u < 1.5 = q, but FP32 division gives 1.5). Such a
 // term decides nothing, but NaN stays certain where the certain terms are NaN already.
 struct NotFinite {
   RationalValue certain = RationalValue::zero(false);
-  bool uncertain = false;
 
-  void include(const Value& g, const RationalValue& factor, const Rational& factor_error,
-               bool in_range) {
-    const bool known = factor_error == 0 || (in_range && abs(factor.number) > factor_error);
-    if (g.is_nan() || known) {
-      certain = certain + to_rational(g) * factor;
-    } else {
-      uncertain = true;
-    }
-  }
-  [[nodiscard]] Bound bound() const {
-    if (!uncertain || certain.is_nan()) return {};
-    return {false, 0, "an infinite gradient meets a q - u that FP32 may round to 0"};
+  // False where the term is uncertain.
+  [[nodiscard]] bool include(const Value& g, const Rational& dv, const std::optional<Rational>& e) {
+    const bool known = e && (*e == 0 || abs(dv) > *e);
+    if (!g.is_nan() && !known) return false;
+    certain = certain + to_rational(g) * RationalValue::finite(dv);
+    return true;
   }
 };
 
 // What the bound of one d scale sums up, see the derivation.
 struct ScaleSum {
-  Rational magnitude = 0;  // sum of A_i (|q_i| + |u_i|), |q_i| = Q and no u_i outside
-  Rational carrier = 0;    // sum of A_i, A_i = sum over rows of |dy x|
+  Rational carried = 0;  // sum of E_i (|dv_i| + e_i) + |G_i| e_i
+  Rational size = 0;     // S
   std::int64_t count = 0;
   bool finite = true;
-  bool in_range = true;
+  std::string reason;  // where some term has no bound
   NotFinite not_finite;
 
-  void include(const Value& g, const Rational& a, const Value& q, const Value& s, float w,
+  void include(const Value& g, const Bound& g_bound, const Value& q, const Value& s, float w,
                const Rational& largest) {
     ++count;
     if (!q.is_finite() || !s.is_finite()) {
@@ -124,102 +124,92 @@ struct ScaleSum {
       not_finite.certain = RationalValue::nan();
       return;
     }
-    const Rational signed_scale = s.number.rational();
-    const Rational scale = abs(signed_scale);
-    const Rational weight = abs(Rational(w));
-    const bool inside = weight <= largest * scale;
-    in_range = in_range && scale_in_range(scale);
+    const Rational scale = s.number.rational();
+    const bool inside = abs(Rational(w)) <= largest * abs(scale);
+    Rational dv = std::signbit(w) != s.negative ? Rational(-largest) : largest;
+    std::optional<Rational> e = Rational(0);
+    if (inside) {
+      const Rational u = w == 0 ? Rational(0) : Rational(Rational(w) / scale);
+      dv = q.number.rational() - u;
+      e = quotient_error(u, s.number);
+    }
     if (!g.is_finite()) {
       finite = false;
-      const bool negative = std::signbit(w) != s.negative;
-      const Rational u = inside && weight != 0 ? Rational(w) / signed_scale : Rational(0);
-      const Rational factor =
-          inside ? Rational(q.number.rational() - u) : Rational(negative ? -largest : largest);
-      not_finite.include(g, RationalValue::finite(factor),
-                         inside ? quotient_error(u, signed_scale) : Rational(0),
-                         scale_in_range(scale));
-      return;
+      if (!not_finite.include(g, dv, e)) {
+        reason = "an infinite gradient meets a q - u that FP32 may round to 0";
+      }
+    } else if (!g_bound.judgeable) {
+      reason = g_bound.reason;
+    } else if (!e) {
+      reason = "the scale factor or its reciprocal leaves FP32's normal range";
+    } else {
+      const Rational magnitude = abs(g.number.rational());
+      const Rational derivative = abs(dv) + *e;
+      carried += g_bound.error * derivative + magnitude * *e;
+      size += (magnitude + g_bound.error) * derivative;
     }
-    Rational factor = largest;
-    if (inside) factor = abs(q.number.rational()) + (weight == 0 ? Rational(0) : weight / scale);
-    magnitude += a * factor;
-    carrier += a;
   }
 };
 
-// Derivation. d scale = g R^-1/2 sum over i of (sum over rows r of dy_ri x_ri) (q_i - u_i), u_i =
-// w_i/(s g), N elements i in the block, M rows r. As a sum of leaves (r, i, q) and (r, i, u), each
-// leaf passes through
-//   M - 1 additions and 1 multiplication in G_i (x fake-quantized: 2 more),
-//   at most 3 roundings in u_i (s g, its reciprocal, the product with w), 1 in q_i - u_i,
-//   1 in the product with G_i, N - 1 additions over the block, 1 for the tensor scale, and 3 for
-//   the gradient scale (root, reciprocal, product; 6 N is exact).
-// That is n = M + N + 10 factors (1 + d)^+-1 at most, whose product is within gamma(n) of 1
-// (Higham, Lemma 3.1, holds for quotients too). Outside, the only leaf is the exact +-Q. With A_i =
-// sum over r of |dy x|:
-//   relative part: gamma(n) g R^-1/2 sum A_i (|q_i| + |u_i|).
-// Underflow: every multiplication or division may add |h| <= 2^-150, additions none. Up to three in
-// a product dy x, the later factors of which are at most `amplify` = max(1, |dy|) max(1, element of
-// x) max(1, its scale) max(1, its tensor scale), maxima over all elements, and then |q_i - u_i| <=
-// 2 Q; one in u_i, later times A_i (s g and its reciprocal are normal numbers by the range check);
-// one in each product with G_i, in that with the tensor scale and in that with the gradient scale.
-// All of them times max(1, g), and R^-1/2 < 1: (1 + gamma(n)) 2^-150 max(1, g) (3 N M 2Q amplify +
-// sum A_i + N + 2). Overflow: every intermediate result is at most (1 + gamma(n)) N M 2Q amplify
-// max(1, g). Not judgeable where that reaches 2^127, or where a nonzero s g lies outside [2^-125,
-// 2^125].
-Bound scale_bound(const ScaleSum& sum, std::int64_t rows, const Rational& amplify,
-                  float tensor_scale, const Rational& largest) {
-  if (!sum.finite) return sum.not_finite.bound();
+// Derivation. d scale = g R^-1/2 sum over the block of G_i dv_i, dv_i = q_i - u_i inside and +-Q
+// outside, N elements in the block, R = N Q, g the tensor scale, S = sum of (|G_i| + E_i) (|dv_i| +
+// e_i). The kernel has a G~_i within E_i of G_i (fp32_any_order) and a u~_i within e_i of u_i
+// (quotient_error; e_i = 0 outside), so without any further rounding it would be off by
+//   |(G_i + E) (dv_i + e) - G_i dv_i| <= E_i (|dv_i| + e_i) + |G_i| e_i
+// per term, times g R^-1/2. The further roundings of a term: 1 in q_i - u~_i, 1 in the product with
+// G~_i, N - 1 additions in any order (an FMA saves roundings), 1 for g, 3 for the gradient scale
+// (root, reciprocal, product; a division saves one), and 1 for R where FP32 does not hold it (a
+// root halves it). Hence n = N + 5 factors (1 + d)^+-1, N + 6 in the last case, on terms that sum
+// to S at most in magnitude:
+//   gamma(n) g R^-1/2 S.
+// Underflow: a multiplication adds |h| <= 2^-150, additions nothing, divisions and roots here
+// nothing (their results are normal). N products with G~_i, later times g R^-1/2 < max(1, g); the
+// products with g and with the gradient scale, one of which may meet the other, hence times max(1,
+// g) each; or g R^-1/2 formed first, later times S. All of them with the roundings that follow:
+//   (1 + gamma(n)) 2^-150 ((N + 2) max(1, g) + S).
+// Overflow: every intermediate result is at most S max(1, g) (1 + gamma(n)) and these underflow
+// terms. Not judgeable where that reaches 2^127, and where n >= 2^23. S = 0: every product is an
+// exact 0, and so is the sum. An infinite sum needs the finite terms not to overflow either; its T
+// is 0.
+Bound scale_bound(const ScaleSum& sum, float tensor_scale, const Rational& largest) {
+  if (sum.not_finite.certain.is_nan()) return {};
+  if (!sum.reason.empty()) return {false, 0, sum.reason};
+  if (sum.size == 0) return {};
+  const Rational radicand = sum.count * largest;
+  const bool held_exactly = msb(numerator(radicand)) - lsb(numerator(radicand)) < 24;
+  const std::int64_t n = sum.count + (held_exactly ? 5 : 6);
+  if (n >= std::int64_t{1} << 23) return {false, 0, "the block is too large for a bound"};
   const Rational g = abs(Rational(tensor_scale));
   const Rational raised_g = g > 1 ? g : Rational(1);
-  const Rational growth = gamma(rows + sum.count + 10);
-  const Rational top = sum.count * rows * 2 * largest * amplify * raised_g;
-  if (!sum.in_range || (1 + growth) * top >= power(127)) {
-    return {false, 0, "a step of the scale gradient may leave FP32's normal range"};
+  const Rational growth = gamma(n);
+  const Rational underflow = (1 + growth) * power(-150) * ((sum.count + 2) * raised_g + sum.size);
+  if ((1 + growth) * sum.size * raised_g + underflow >= power(127)) {
+    return {false, 0, "a partial sum of d scale may overflow FP32"};
   }
   ScaleGradient one;
   one.sum = RationalValue::finite(1);
-  one.radicand = static_cast<std::int64_t>(numerator(Rational(sum.count * largest)));
+  one.radicand = static_cast<std::int64_t>(numerator(radicand));
   const Rational inverse_root = magnitude_enclosure(one, 64).second;
-  const Rational underflow =
-      power(-150) * raised_g *
-      (3 * sum.count * rows * 2 * largest * amplify + sum.carrier + sum.count + 2);
-  return {true, growth * g * inverse_root * sum.magnitude + (1 + growth) * underflow, ""};
+  if (!sum.finite) return {};
+  return {true, g * inverse_root * (sum.carried + growth * sum.size) + underflow, ""};
 }
 
-Rational largest_magnitude(const std::vector<Value>& values) {
-  Exact result = 1;
-  for (const Value& v : values) result = std::max(result, golden::abs(v.number));
-  return result.rational();
-}
-
-std::vector<Bound> scale_bounds(const QatLayer& layer, const FactoredMatrix& x,
-                                const FactoredMatrix& w, const Matrix& dy) {
+std::vector<Bound> scale_bounds(const QatLayer& layer, const FactoredMatrix& w,
+                                const std::vector<Value>& g, const std::vector<Bound>& g_bounds) {
   const BlockGrid grid = block_grid(*layer.weight_format, layer.n, layer.k);
   const Rational largest = max_finite(*layer.weight_format->element).rational();
-  const std::vector<Value> x_hat = qat_forward(layer).x_hat;
-  const Rational amplify = largest_magnitude(dy.values) * largest_magnitude(x.elements) *
-                           largest_magnitude(x.scales) *
-                           largest_magnitude({value_of(x.tensor_scale)});
   std::vector<Bound> bounds;
   for (std::int64_t row = 0; row < layer.n; row += grid.block_rows) {
     for (std::int64_t col = 0; col < layer.k; col += grid.block_cols) {
       ScaleSum sum;
       for (std::int64_t r = row; r < std::min(row + grid.block_rows, layer.n); ++r) {
         for (std::int64_t c = col; c < std::min(col + grid.block_cols, layer.k); ++c) {
-          Value g = Value::zero(false);
-          Exact a = 0;
-          for (std::int64_t i = 0; i < layer.m; ++i) {
-            const Value product = dy.values[i * layer.n + r] * x_hat[i * layer.k + c];
-            g = g + product;
-            a = a + golden::abs(product.number);
-          }
           const std::int64_t at = r * layer.k + c;
           const Value s = w.scales[at] * value_of(w.tensor_scale);
-          sum.include(g, a.rational(), w.elements[at], s, layer.w[at], largest);
+          sum.include(g[at], g_bounds[at], w.elements[at], s, layer.w[at], largest);
         }
       }
-      bounds.push_back(scale_bound(sum, layer.m, amplify, w.tensor_scale, largest));
+      bounds.push_back(scale_bound(sum, w.tensor_scale, largest));
     }
   }
   return bounds;
@@ -266,13 +256,18 @@ QatBounds qat_backward_bounds(const QatLayer& layer, std::span<const float> dy_v
       bounds.dw.push_back(sum_bound(layer.m, [&](std::int64_t i, Term& t) {
         return append(dy, i, j, t) && append(o.x, i, p, t);
       }));
-      if (!gradients.dw_passes[j * layer.k + p]) bounds.dw.back() = {};
     }
     bounds.dbias.push_back(
         sum_bound(layer.m, [&](std::int64_t i, Term& t) { return append(dy, i, j, t); }));
   }
   if (layer.estimator == Estimator::lsq) {
-    bounds.dscale = scale_bounds(layer, o.x, o.w, {layer.m, layer.n, dy.elements});
+    // G is the identity's dW.
+    QatLayer unmasked = layer;
+    unmasked.estimator = Estimator::identity;
+    bounds.dscale = scale_bounds(layer, o.w, qat_backward(unmasked, dy_values).dw, bounds.dw);
+  }
+  for (std::size_t i = 0; i < bounds.dw.size(); ++i) {
+    if (!gradients.dw_passes[i]) bounds.dw[i] = {};
   }
   return bounds;
 }

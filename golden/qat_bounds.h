@@ -7,9 +7,10 @@
 //
 // d scale permits: G_i in any order as above; u_i = w_i / (s g) by a division or by a
 // multiplication with the reciprocal; q_i - u_i; the sum over the block of G_i (q_i - u_i) in any
-// order, FMA allowed; multiplication by the tensor scale g; the gradient scale by a square root and
-// a division, or by a multiplication with the reciprocal of the root. Each of these operations is
-// correctly rounded FP32. Which weights are inside is decided exactly.
+// order, FMA allowed; multiplication of the sum by the tensor scale g; the gradient scale by a
+// square root and a division, or by a multiplication with the reciprocal of the root, before or
+// after g. Each of these operations is correctly rounded FP32 (more is within). Which weights are
+// inside is decided exactly.
 
 #include <span>
 #include <vector>

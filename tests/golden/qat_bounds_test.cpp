@@ -28,6 +28,7 @@ enum class Bug {
 
 struct Step {
   std::int64_t m = 7, n = 3, k = 72, block = 32;
+  bool reciprocal = false;  // u by a product with 1/s
   std::vector<float> x, w, bias, scales, dy;
   std::vector<float> y, dx, dw, dscale, dbias;
 
@@ -95,7 +96,8 @@ struct Step {
         const double clip = 6.0 * scales[b];
         bool inside = std::abs(static_cast<double>(w[at])) <= clip;
         const float outside = std::copysign(6.0F, bug == Bug::sign_of_outside ? 1.0F : w[at]);
-        dscale[b] += g * (inside ? q[at] - w[at] / scales[b] : outside);
+        const float u = reciprocal ? w[at] * (1.0F / scales[b]) : w[at] / scales[b];
+        dscale[b] += g * (inside ? q[at] - u : outside);
         if (bug == Bug::mask_on_rounded || bug == Bug::no_mask) inside = true;
         dw[at] = inside ? g : 0.0F;
       }
@@ -125,8 +127,9 @@ int outside(const std::vector<float>& computed, const std::vector<Exact>& exact,
 struct Count {
   int y, dx, dw, dscale, dbias;
 };
-Count count_outside(std::uint32_t seed, float magnitude, Bug bug) {
+Count count_outside(std::uint32_t seed, float magnitude, Bug bug, bool reciprocal = false) {
   Step step(seed, magnitude);
+  step.reciprocal = reciprocal;
   const QatLayer layer = step.layer(Estimator::lsq);
   const QatForward forward = qat_forward(layer);
   const QatGradients exact = qat_backward(layer, step.dy);
@@ -142,8 +145,10 @@ TEST(GoldenQatBounds, APlainStepIsWithin) {
   for (std::uint32_t seed = 0; seed < 6; ++seed) {
     // 2^-70: products of x and dy round in the subnormal range.
     for (const float magnitude : {1.0F, 0x1p-70F, 0x1p40F}) {
-      const Count c = count_outside(seed, magnitude, Bug::none);
-      EXPECT_EQ(c.y + c.dx + c.dw + c.dscale + c.dbias, 0) << seed << ' ' << magnitude;
+      for (const bool reciprocal : {false, true}) {
+        const Count c = count_outside(seed, magnitude, Bug::none, reciprocal);
+        EXPECT_EQ(c.y + c.dx + c.dw + c.dscale + c.dbias, 0) << seed << ' ' << magnitude;
+      }
     }
   }
 }
@@ -178,7 +183,12 @@ struct OneBlock {
   std::uint32_t w0, s;
   float x0;
 
-  [[nodiscard]] Judgement judged(std::uint32_t answer) const {
+  [[nodiscard]] Bound bound() const {
+    Bound result;
+    (void)judged(0, &result);
+    return result;
+  }
+  [[nodiscard]] Judgement judged(std::uint32_t answer, Bound* used = nullptr) const {
     const std::vector<float> x{x0, 1.0F};
     const std::vector<float> w{std::bit_cast<float>(w0), 0.0F};
     const std::vector<float> scales{std::bit_cast<float>(s)};
@@ -191,8 +201,9 @@ struct OneBlock {
     layer.scales = scales;
     layer.weight_format = &formats::article_attention;
     layer.estimator = Estimator::lsq;
-    return judge(fp32, answer, qat_backward(layer, dy).dscale[0],
-                 qat_backward_bounds(layer, dy).dscale[0]);
+    const Bound bound = qat_backward_bounds(layer, dy).dscale[0];
+    if (used != nullptr) *used = bound;
+    return judge(fp32, answer, qat_backward(layer, dy).dscale[0], bound);
   }
 };
 
@@ -237,6 +248,44 @@ TEST(GoldenQatBounds, ACertainInfinityOrNanIsDemanded) {
           << std::hex << row.block.w0 << ' ' << row.block.s << ' ' << answer;
     }
   }
+}
+
+std::uint32_t bits_of(float x) { return std::bit_cast<std::uint32_t>(x); }
+
+// Where u is exact T knows only the roundings of q - u (here 0.25), of the sum and of the gradient
+// scale: 7 of them for two weights, not those of |q| + |u|. Where u may be off by a few ulps of u,
+// it is those that count, and nothing larger.
+TEST(GoldenQatBounds, TheBoundGrowsWithTheDifferenceAndNotWithItsOperands) {
+  const Rational root = magnitude_enclosure({RationalValue::finite(1), 12}, 64).second;
+  const Rational tiny = Exact::power_of_two(-147).rational();
+  const Bound exact_u = OneBlock{bits_of(4.25F), bits_of(1.0F), 1.0F}.bound();
+  ASSERT_TRUE(exact_u.judgeable);
+  EXPECT_TRUE(exact_u.error >= root * gamma(7) / 4);
+  EXPECT_TRUE(exact_u.error <= root * gamma(7) / 4 + tiny);
+  const Bound divided = OneBlock{tight_w, tight_s, 1.0F}.bound();  // q - u about 1e-8, u below 1.5
+  ASSERT_TRUE(divided.judgeable);
+  EXPECT_TRUE(divided.error <= root * 3 / 2 * gamma(3) + tiny);
+}
+
+TEST(GoldenQatBounds, AScaleWhoseReciprocalOverflowsIsNotJudgeable) {
+  for (const float s : {0x1p-130F, 0x1.8p-126F, 0x1.8p126F}) {
+    EXPECT_FALSE((OneBlock{bits_of(s * 1.25F), bits_of(s), 1.0F}.bound().judgeable)) << s;
+  }
+  // A power of two has an exact reciprocal; a zero weight needs only a finite one.
+  for (const float s : {0x1p-127F, 0x1p-126F, 0x1p125F}) {
+    EXPECT_TRUE((OneBlock{bits_of(s), bits_of(s), 1.0F}.bound().judgeable)) << s;
+  }
+  for (const float s : {0.0F, 0x1.8p-127F, 0x1.8p127F}) {
+    const OneBlock zeros{0, bits_of(s), 1.0F};
+    EXPECT_EQ(zeros.judged(0), Judgement::within) << s;
+    EXPECT_EQ(zeros.judged(1), Judgement::outside) << s;
+  }
+}
+
+TEST(GoldenQatBounds, AFiniteTermWithoutABoundSpoilsAnInfinity) {
+  const float s = 0x1.8p-130F;
+  EXPECT_EQ((OneBlock{bits_of(9.0F), bits_of(s), inf}.judged(plus_inf)), Judgement::not_judgeable)
+      << "the zero weight beside it may be 0 * Inf";
 }
 
 }  // namespace
