@@ -3,20 +3,18 @@
 
 namespace assay::kernels {
 
-Status DeviceUnderTest::quantize(const Claim&, std::span<const float>,
-                                 formats::BlockScaledTensor&) const {
-  return Status::not_supported;
-}
-Status DeviceUnderTest::dequantize(const Claim&, const formats::BlockScaledTensor&,
-                                   std::span<float>) const {
-  return Status::not_supported;
-}
-Status DeviceUnderTest::gemm(const Claim&, const GemmCall&) const { return Status::not_supported; }
-Status DeviceUnderTest::qat_forward(const Claim&, const QatCall&) const {
-  return Status::not_supported;
-}
-Status DeviceUnderTest::qat_backward(const Claim&, const QatCall&) const {
-  return Status::not_supported;
+std::string name_of(const Claim& claim) {
+  if (!claim.name.empty()) return claim.name;
+  std::string name = claim.operation;
+  const auto add = [&name](std::string_view part) { name.append(".").append(part); };
+  if (claim.code != nullptr) add(claim.code->name);
+  if (claim.a != nullptr) add(claim.a->name);
+  if (claim.b != nullptr && claim.a == nullptr && claim.operation.find("gemm") != name.npos)
+    add("bf16");
+  if (claim.b != nullptr) add(claim.b->name);
+  if (claim.output != nullptr && claim.operation.find("gemm") != name.npos) add(claim.output->name);
+  if (claim.scale_layout == formats::ScaleLayout::swizzled_128x4) add("swizzled");
+  return name;
 }
 
 }  // namespace assay::kernels

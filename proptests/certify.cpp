@@ -2,6 +2,7 @@
 #include "proptests/certify.h"
 
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <stdexcept>
 
@@ -11,7 +12,6 @@ namespace assay::proptests {
 namespace {
 
 using kernels::Claim;
-using kernels::DeviceUnderTest;
 
 constexpr std::int64_t chunk = 256;
 
@@ -28,32 +28,36 @@ std::uint64_t hash_of(const std::string& id) {
   return h;
 }
 
-std::vector<Claim> claims_for(const Property& property, const DeviceUnderTest& dut) {
+std::vector<Claim> claims_for(const Property& property, const Device& device) {
   if (!property.applies)
-    return dut.name() == "cpu" ? std::vector<Claim>{Claim{}} : std::vector<Claim>{};
-  std::vector<Claim> claims = dut.claims();
+    return device.name() == "cpu" ? std::vector<Claim>{Claim{}} : std::vector<Claim>{};
+  std::vector<Claim> claims = device.claims();
   std::erase_if(claims, [&](const Claim& c) { return !property.applies(c); });
   return claims;
 }
 
-/// Neither byte makes a NaN, an infinity or a bf16 number when it fills an FP32 output: what a
-/// kernel does not write is never what was asked for, and differs between the runs.
-constexpr std::uint8_t first_poison = 0xA5;
-constexpr std::uint8_t second_poison = 0xDB;
-
-struct Trial {
-  Answer first, second;
-};
+std::string outcome_text(const Answer& answer) {
+  constexpr std::array names{"an answer", "declined", "the kernel reported failure", "crashed",
+                             "did not return in time"};
+  std::string text = names.at(static_cast<std::size_t>(answer.outcome));
+  if (!answer.message.empty()) text += ": " + answer.message;
+  return text;
+}
 
 /// What is wrong with both runs together, the judge's word first.
 Ruling rule(const Experiment& experiment, const Trial& trial) {
-  const auto blame = [](const char* criterion, const char* expected, const char* observed) {
-    return Ruling{true, Mismatch{"the call", criterion, expected, observed, "", ""}};
+  const auto blame = [](const char* criterion, const char* expected, std::string observed) {
+    return Ruling{true, Mismatch{"the call", criterion, expected, std::move(observed), "", ""}};
   };
-  if (trial.first.status != kernels::Status::ok || trial.second.status != kernels::Status::ok)
-    return blame("status", "ok", "the kernel reported failure");
-  if (trial.first.inputs_changed || trial.second.inputs_changed)
-    return blame("inputs are read only", "inputs unchanged", "the kernel wrote to its inputs");
+  for (const Answer* answer : {&trial.first, &trial.second}) {
+    if (answer->outcome != Outcome::answered)
+      return blame("the call returns", "an answer", outcome_text(*answer));
+    if (answer->inputs_changed)
+      return blame("inputs are read only", "inputs unchanged", "the kernel wrote to its inputs");
+    if (!answer->overrun.empty())
+      return blame("nothing but the outputs is written", "memory unchanged",
+                   "written: " + answer->overrun);
+  }
   Ruling ruling = experiment.judge(trial.first);
   if (ruling.mismatch || trial.first.outputs == trial.second.outputs) return ruling;
   ruling = experiment.judge(trial.second);
@@ -63,8 +67,8 @@ Ruling rule(const Experiment& experiment, const Trial& trial) {
 
 class Runner {
  public:
-  Runner(const Property& property, const DeviceUnderTest& dut, std::uint64_t seed)
-      : property_(property), dut_(dut), seed_(seed), claims_(claims_for(property, dut)) {}
+  Runner(const Property& property, Device& device, std::uint64_t seed)
+      : property_(property), device_(device), seed_(seed), claims_(claims_for(property, device)) {}
 
   [[nodiscard]] bool applicable() const { return !claims_.empty(); }
 
@@ -74,17 +78,16 @@ class Runner {
     return property_.generate(claims_[i % claims_.size()], random);
   }
 
-  [[nodiscard]] Trial ask(const Experiment& experiment) const {
-    Trial trial;
-    trial.first = experiment.ask(dut_, first_poison);
-    if (trial.first.status == kernels::Status::ok)
-      trial.second = experiment.ask(dut_, second_poison);
-    return trial;
+  [[nodiscard]] std::vector<Trial> ask(std::span<const ExperimentPtr> experiments) const {
+    return proptests::ask(device_, experiments);
+  }
+  [[nodiscard]] Trial ask(const ExperimentPtr& experiment) const {
+    return ask(std::span(&experiment, 1)).front();
   }
 
  private:
   const Property& property_;
-  const DeviceUnderTest& dut_;
+  Device& device_;
   std::uint64_t seed_;
   std::vector<Claim> claims_;
 };
@@ -107,8 +110,8 @@ Shrunk shrink(const Runner& runner, rc::Shrinkable<ExperimentPtr> failing, Misma
       auto candidate = candidates.next();
       if (!candidate) break;
       const ExperimentPtr experiment = candidate->value();
-      const Trial trial = runner.ask(*experiment);
-      if (trial.first.status == kernels::Status::not_supported) continue;
+      const Trial trial = runner.ask(experiment);
+      if (trial.first.outcome == Outcome::declined) continue;
       Ruling ruling = rule(*experiment, trial);
       if (!ruling.mismatch) continue;
       best.experiment = experiment;
@@ -172,13 +175,12 @@ void parallel(std::int64_t count, const Body& body) {
 }
 
 Batch run_batch(const Runner& runner, std::int64_t first, std::int64_t count) {
-  Batch batch{std::vector<ExperimentPtr>(count), std::vector<Trial>(count),
-              std::vector<Ruling>(count)};
+  Batch batch{std::vector<ExperimentPtr>(count), {}, std::vector<Ruling>(count)};
   parallel(count,
            [&](std::int64_t i) { batch.experiments[i] = runner.generate(first + i).value(); });
-  for (std::int64_t i = 0; i < count; ++i) batch.trials[i] = runner.ask(*batch.experiments[i]);
+  batch.trials = runner.ask(batch.experiments);
   parallel(count, [&](std::int64_t i) {
-    if (batch.trials[i].first.status != kernels::Status::not_supported)
+    if (batch.trials[i].first.outcome != Outcome::declined)
       batch.rulings[i] = rule(*batch.experiments[i], batch.trials[i]);
   });
   return batch;
@@ -190,7 +192,7 @@ void run_cases(const Runner& runner, const Property& property, const CertifyOpti
     const Batch batch = run_batch(runner, first, std::min(chunk, options.cases - first));
     for (std::size_t i = 0; i < batch.rulings.size(); ++i) {
       ++verdict.cases;
-      if (batch.trials[i].first.status == kernels::Status::not_supported) {
+      if (batch.trials[i].first.outcome == Outcome::declined) {
         ++verdict.not_supported;
         continue;
       }
@@ -211,9 +213,9 @@ void replay(const Runner& runner, const Property& property, const CertifyOptions
             Verdict& verdict) {
   const Token token = parse_token(options.token);
   const ExperimentPtr experiment = follow(runner.generate(token.index), token.path).value();
-  const Trial trial = runner.ask(*experiment);
+  const Trial trial = runner.ask(experiment);
   verdict.cases = 1;
-  if (trial.first.status == kernels::Status::not_supported) {
+  if (trial.first.outcome == Outcome::declined) {
     verdict.not_supported = 1;
     return;
   }
@@ -232,13 +234,12 @@ bool selected(const std::string& id, const std::string& filter) {
 
 }  // namespace
 
-Verdict run_property(const Property& property, const DeviceUnderTest& dut,
-                     const CertifyOptions& options) {
+Verdict run_property(const Property& property, Device& device, const CertifyOptions& options) {
   Verdict verdict;
   verdict.property = property.id;
   verdict.section = property.section;
   verdict.statement = property.statement;
-  const Runner runner(property, dut, options.seed);
+  const Runner runner(property, device, options.seed);
   if (!runner.applicable()) {
     verdict.status = Status::not_supported;
     verdict.detail = "the device claims nothing that this property is about";
@@ -267,7 +268,7 @@ Verdict run_property(const Property& property, const DeviceUnderTest& dut,
   return verdict;
 }
 
-Report run_certification(const DeviceUnderTest& dut, const CertifyOptions& options) {
+Report run_certification(Device& device, const CertifyOptions& options) {
   if (options.cases < 1) throw std::invalid_argument("--cases must be at least 1");
   std::vector<Property> properties = catalogue();
   std::erase_if(properties, [&](const Property& p) { return !selected(p.id, options.property); });
@@ -277,9 +278,9 @@ Report run_certification(const DeviceUnderTest& dut, const CertifyOptions& optio
         "'; a full run prints every id, and the beginning of one up to a dot will do");
   if (!options.token.empty() && properties.size() != 1)
     throw std::invalid_argument("--case needs --property with the id of one property");
-  Report report{dut.name(), options.seed, options.cases, {}};
+  Report report{device.name(), options.seed, options.cases, {}};
   for (const Property& property : properties) {
-    report.verdicts.push_back(run_property(property, dut, options));
+    report.verdicts.push_back(run_property(property, device, options));
     if (options.on_verdict) options.on_verdict(report.verdicts.back());
   }
   return report;

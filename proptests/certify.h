@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "kernels/device_under_test.h"
 #include "proptests/property.h"
 #include "proptests/verdict.h"
 
@@ -38,10 +37,9 @@ struct Report {
 
 /// Throws std::invalid_argument for a filter that matches no property, a token that is not one of
 /// ours, and fewer than one case.
-[[nodiscard]] Report run_certification(const kernels::DeviceUnderTest& dut,
-                                       const CertifyOptions& options);
+[[nodiscard]] Report run_certification(Device& device, const CertifyOptions& options);
 /// One property; never throws for what a device or a property does: that is Status::error or crash.
-[[nodiscard]] Verdict run_property(const Property& property, const kernels::DeviceUnderTest& dut,
+[[nodiscard]] Verdict run_property(const Property& property, Device& device,
                                    const CertifyOptions& options);
 
 /// The screen for one failure.

@@ -73,6 +73,16 @@ std::vector<float> to_floats(std::span<const std::uint8_t> bytes) {
   return x;
 }
 
+std::vector<float> to_floats(const formats::FormatSpec& format,
+                             std::span<const std::uint8_t> bytes) {
+  if (&format == &formats::fp32) return to_floats(bytes);
+  std::vector<float> x(bytes.size() / 2);
+  for (std::size_t i = 0; i < x.size(); ++i)
+    x[i] = std::bit_cast<float>(static_cast<std::uint32_t>(bytes[2 * i]) << 16U |
+                                static_cast<std::uint32_t>(bytes[2 * i + 1]) << 24U);
+  return x;
+}
+
 std::string show_code(const formats::FormatSpec& spec, std::uint32_t code) {
   const int digits = (spec.storage_bits + 3) / 4;
   return fmt::format("0x{:0{}x} ({})", code, digits,

@@ -17,25 +17,9 @@ namespace assay::proptests {
 /// Bytes of a float array, as Answer keeps it, and back.
 [[nodiscard]] std::vector<std::uint8_t> to_bytes(std::span<const float> x);
 [[nodiscard]] std::vector<float> to_floats(std::span<const std::uint8_t> bytes);
-
-/// FNV-1a, to notice a device that writes to its inputs.
-class Fingerprint {
- public:
-  template <class T>
-  void add(std::span<const T> x) {
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(x.data());
-    for (std::size_t i = 0; i < x.size_bytes(); ++i) hash_ = (hash_ ^ bytes[i]) * 0x100000001B3U;
-  }
-  void add(const formats::BlockScaledTensor& t) {
-    add(std::span<const std::uint8_t>(t.codes));
-    add(std::span<const std::uint8_t>(t.scales));
-    add(std::span<const float>(&t.tensor_scale, 1));
-  }
-  friend bool operator==(const Fingerprint&, const Fingerprint&) = default;
-
- private:
-  std::uint64_t hash_ = 0xCBF29CE484222325U;
-};
+/// The same for an output in fp32 or bf16, widened.
+[[nodiscard]] std::vector<float> to_floats(const formats::FormatSpec& format,
+                                           std::span<const std::uint8_t> bytes);
 
 /// A code of `spec` as bits and value: "0x3 (1.5)".
 [[nodiscard]] std::string show_code(const formats::FormatSpec& spec, std::uint32_t code);

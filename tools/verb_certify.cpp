@@ -39,7 +39,10 @@ struct Target {
   std::unique_ptr<kernels::DeviceUnderTest> (*make)(std::string& reason);
 };
 constexpr std::array<Target, 2> targets{
-    {{"cpu", [](std::string&) { return kernels::make_cpu_device(); }},
+    {{"cpu",
+      [](std::string&) -> std::unique_ptr<kernels::DeviceUnderTest> {
+        return kernels::make_cpu_device();
+      }},
      {"cuda", [](std::string& reason) { return kernels::make_cuda_device(reason); }}}};
 
 /// Any of the kernels that are wrong on purpose, to see what a failure looks like.
@@ -64,15 +67,16 @@ std::string command_of(const Options& options) {
 
 ExitCode run(const Options& options) {
   std::string reason;
-  const std::unique_ptr<kernels::DeviceUnderTest> device =
+  std::unique_ptr<kernels::DeviceUnderTest> kernels =
       options.device.starts_with(mutant_prefix)
           ? kernels::mutants::make_mutant(options.device.substr(mutant_prefix.size()))
           : find_target(options.device).make(reason);
-  if (device == nullptr) {
+  if (kernels == nullptr) {
     fmt::print(stderr, "assay: {}\n", reason);
     return ExitCode::absent;
   }
   options.outputs.require_writable();
+  const std::unique_ptr<proptests::Device> device = proptests::in_process(std::move(kernels));
   proptests::CertifyOptions certify;
   certify.property = options.property;
   certify.cases = options.cases;

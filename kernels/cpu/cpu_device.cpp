@@ -54,7 +54,7 @@ bool same(const Claim& a, const Claim& b) {
          a.scale_layout == b.scale_layout && a.output == b.output;
 }
 
-class CpuDevice final : public DeviceUnderTest {
+class CpuDevice final : public TypedDevice {
  public:
   [[nodiscard]] std::string name() const override { return "cpu"; }
   [[nodiscard]] std::vector<Claim> claims() const override { return claims_; }
@@ -116,6 +116,6 @@ class CpuDevice final : public DeviceUnderTest {
 
 }  // namespace
 
-std::unique_ptr<DeviceUnderTest> make_cpu_device() { return std::make_unique<CpuDevice>(); }
+std::unique_ptr<TypedDevice> make_cpu_device() { return std::make_unique<CpuDevice>(); }
 
 }  // namespace assay::kernels

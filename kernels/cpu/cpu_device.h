@@ -5,11 +5,11 @@
 
 #include <memory>
 
-#include "kernels/device_under_test.h"
+#include "kernels/typed_device.h"
 
 namespace assay::kernels {
 
 /// What it accepts is in claims(); layouts other than row_major codes are not_supported.
-std::unique_ptr<DeviceUnderTest> make_cpu_device();
+std::unique_ptr<TypedDevice> make_cpu_device();
 
 }  // namespace assay::kernels

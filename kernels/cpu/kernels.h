@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "formats/tensor.h"
-#include "kernels/device_under_test.h"
+#include "kernels/typed_device.h"
 
 namespace assay::kernels::cpu {
 

@@ -9,6 +9,7 @@
 #include "kernels/cuda/gemm_w4a16.cuh"
 #include "kernels/cuda/qat.cuh"
 #include "kernels/cuda/quantize.cuh"
+#include "kernels/typed_device.h"
 
 namespace assay::kernels {
 namespace {
@@ -66,7 +67,7 @@ struct FakeQuantized {
   }
 };
 
-class CudaDevice final : public DeviceUnderTest {
+class CudaDevice final : public TypedDevice {
  public:
   explicit CudaDevice(std::string name) : name_(std::move(name)) {}
 

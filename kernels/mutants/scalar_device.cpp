@@ -59,7 +59,7 @@ struct Weights {
   float tensor_scale = 1.0F;
 };
 
-class ScalarDevice final : public DeviceUnderTest {
+class ScalarDevice final : public TypedDevice {
  public:
   ScalarDevice(std::string name, Steps steps) : name_(std::move(name)), steps_(steps) {}
 
@@ -287,7 +287,7 @@ class ScalarDevice final : public DeviceUnderTest {
 
 }  // namespace
 
-std::unique_ptr<DeviceUnderTest> make_scalar_device(std::string name, Steps steps) {
+std::unique_ptr<TypedDevice> make_scalar_device(std::string name, Steps steps) {
   return std::make_unique<ScalarDevice>(std::move(name), steps);
 }
 

@@ -8,7 +8,7 @@
 #include <memory>
 #include <string>
 
-#include "kernels/device_under_test.h"
+#include "kernels/typed_device.h"
 
 namespace assay::kernels::mutants {
 
@@ -64,6 +64,6 @@ struct Steps {
 /// Every step as it should be.
 [[nodiscard]] Steps right_steps();
 
-[[nodiscard]] std::unique_ptr<DeviceUnderTest> make_scalar_device(std::string name, Steps steps);
+[[nodiscard]] std::unique_ptr<TypedDevice> make_scalar_device(std::string name, Steps steps);
 
 }  // namespace assay::kernels::mutants

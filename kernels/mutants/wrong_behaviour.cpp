@@ -12,7 +12,7 @@ namespace assay::kernels::mutants {
 namespace {
 
 /// The right kernel, for a wrapper to misuse.
-class Wrapper : public DeviceUnderTest {
+class Wrapper : public TypedDevice {
  public:
   explicit Wrapper(std::string_view id)
       : name_("mutants." + std::string(id)), inner_(make_scalar_device(name_, right_steps())) {}
@@ -20,11 +20,11 @@ class Wrapper : public DeviceUnderTest {
   [[nodiscard]] std::vector<Claim> claims() const override { return inner_->claims(); }
 
  protected:
-  [[nodiscard]] const DeviceUnderTest& inner() const { return *inner_; }
+  [[nodiscard]] const TypedDevice& inner() const { return *inner_; }
 
  private:
   std::string name_;
-  std::unique_ptr<DeviceUnderTest> inner_;
+  std::unique_ptr<TypedDevice> inner_;
 };
 
 class WritesNothing final : public Wrapper {

@@ -44,7 +44,7 @@ class EncodeExperiment final : public Experiment {
  public:
   explicit EncodeExperiment(Case c) : case_(std::move(c)) {}
 
-  [[nodiscard]] Answer ask(const kernels::DeviceUnderTest&, std::uint8_t poison) const override {
+  [[nodiscard]] Answer run_host(std::uint8_t poison) const override {
     const Case& c = case_;
     std::vector<std::uint8_t> out;
     if (c.source == Source::array_f32) {
@@ -55,7 +55,7 @@ class EncodeExperiment final : public Experiment {
       options.seed = c.seed;
       out.assign(formats::packed_size(*c.spec, c.x.size()), poison);
       formats::encode_array(*c.spec, c.x, options, out);
-      return {kernels::Status::ok, {out}, false};
+      return {.outcome = Outcome::answered, .outputs = {out}};
     }
     for (const float x : c.x) {
       const std::uint32_t code = c.source == Source::scalar_f64
@@ -63,7 +63,7 @@ class EncodeExperiment final : public Experiment {
                                      : formats::encode(*c.spec, x, c.mode, policy(), c.random);
       append(out, code);
     }
-    return {kernels::Status::ok, {out}, false};
+    return {.outcome = Outcome::answered, .outputs = {out}};
   }
 
   [[nodiscard]] Ruling judge(const Answer& answer) const override {
@@ -158,10 +158,10 @@ class DecodeExperiment final : public Experiment {
   DecodeExperiment(const FormatSpec& spec, std::vector<std::uint8_t> codes, std::int64_t count)
       : spec_(spec), codes_(std::move(codes)), count_(count) {}
 
-  [[nodiscard]] Answer ask(const kernels::DeviceUnderTest&, std::uint8_t poison) const override {
+  [[nodiscard]] Answer run_host(std::uint8_t poison) const override {
     std::vector<float> out = to_floats(std::vector<std::uint8_t>(count_ * sizeof(float), poison));
     formats::decode_array(spec_, codes_, out);
-    return {kernels::Status::ok, {to_bytes(out)}, false};
+    return {.outcome = Outcome::answered, .outputs = {to_bytes(out)}};
   }
 
   [[nodiscard]] Ruling judge(const Answer& answer) const override {
@@ -207,9 +207,10 @@ class SwizzleExperiment final : public Experiment {
   SwizzleExperiment(std::int64_t rows, std::int64_t cols, std::vector<std::uint8_t> scales)
       : rows_(rows), cols_(cols), scales_(std::move(scales)) {}
 
-  [[nodiscard]] Answer ask(const kernels::DeviceUnderTest&, std::uint8_t) const override {
+  [[nodiscard]] Answer run_host(std::uint8_t) const override {
     const std::vector<std::uint8_t> swizzled = formats::swizzle(scales_, rows_, cols_);
-    return {kernels::Status::ok, {swizzled, formats::unswizzle(swizzled, rows_, cols_)}, false};
+    return {.outcome = Outcome::answered,
+            .outputs = {swizzled, formats::unswizzle(swizzled, rows_, cols_)}};
   }
 
   [[nodiscard]] Ruling judge(const Answer& answer) const override {

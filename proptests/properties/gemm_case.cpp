@@ -21,16 +21,6 @@ std::vector<float> widened(const std::vector<std::uint16_t>& codes) {
   return out;
 }
 
-Fingerprint fingerprint(const GemmCase& c) {
-  Fingerprint f;
-  f.add(c.a);
-  f.add(c.b);
-  f.add(std::span<const std::uint16_t>(c.a_bf16));
-  f.add(std::span<const float>(c.c));
-  f.add(std::span<const float>(c.bias));
-  return f;
-}
-
 /// The accumulator that the claim names, as golden knows it. The enums list the same classes in the
 /// same order because golden may not include the kernels.
 golden::AccumulatorModel model_of(const kernels::Claim& claim) {
@@ -45,25 +35,29 @@ class GemmExperiment final : public Experiment {
  public:
   explicit GemmExperiment(GemmCase c) : case_(std::move(c)) {}
 
-  [[nodiscard]] Answer ask(const kernels::DeviceUnderTest& dut,
-                           std::uint8_t poison) const override {
+  [[nodiscard]] std::optional<Call> call() const override {
     const GemmCase& c = case_;
-    std::vector<float> d = to_floats(std::vector<std::uint8_t>(c.m * c.n * sizeof(float), poison));
-    kernels::GemmCall call;
-    call.a = c.claim.a == nullptr ? nullptr : &c.a;
-    call.a_bf16 = c.a_bf16;
-    call.b = &c.b;
+    Call call;
+    call.claim = c.claim;
     call.m = c.m;
     call.n = c.n;
     call.k = c.k;
     call.alpha = c.alpha;
     call.beta = c.beta;
-    call.c = c.c;
-    call.bias = c.bias;
-    call.d = d;
-    const Fingerprint before = fingerprint(c);
-    const kernels::Status status = dut.gemm(c.claim, call);
-    return {status, {to_bytes(d)}, !(before == fingerprint(c))};
+    if (c.claim.a != nullptr)
+      add_input(call, ASSAY_DUT_A, c.a);
+    else
+      call.in.push_back(operand(ASSAY_DUT_A, ASSAY_DUT_VALUES, formats::bf16, {c.m, c.k},
+                                bytes_of(std::span(c.a_bf16))));
+    add_input(call, ASSAY_DUT_B, c.b);
+    if (!c.c.empty())
+      call.in.push_back(operand(ASSAY_DUT_C, ASSAY_DUT_VALUES, formats::fp32, {c.m, c.n},
+                                bytes_of(std::span(c.c))));
+    if (!c.bias.empty())
+      call.in.push_back(operand(ASSAY_DUT_BIAS, ASSAY_DUT_VALUES, formats::fp32, {c.n},
+                                bytes_of(std::span(c.bias))));
+    call.out.push_back(operand(ASSAY_DUT_D, ASSAY_DUT_VALUES, *c.claim.output, {c.m, c.n}));
+    return call;
   }
 
   [[nodiscard]] Ruling judge(const Answer& answer) const override {
@@ -73,8 +67,8 @@ class GemmExperiment final : public Experiment {
                                          : golden::factor(c.a);
     const golden::GemmOracle oracle = golden::gemm_oracle(
         a, golden::factor(c.b), {c.alpha, c.beta, c.c, c.bias}, model_of(c.claim));
-    return judge_array("d", c.n, *c.claim.output, to_floats(answer.outputs[0]), oracle.reference,
-                       oracle.bounds);
+    return judge_array("d", c.n, *c.claim.output, to_floats(*c.claim.output, answer.outputs[0]),
+                       oracle.reference, oracle.bounds);
   }
 
   [[nodiscard]] std::vector<NamedText> describe() const override {

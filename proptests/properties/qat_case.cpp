@@ -13,29 +13,30 @@
 namespace assay::proptests {
 namespace {
 
-Fingerprint fingerprint(const QatCase& c) {
-  Fingerprint f;
-  for (const auto* operand : {&c.x, &c.w, &c.bias, &c.scales, &c.dy})
-    f.add(std::span<const float>(*operand));
-  return f;
-}
-
-kernels::QatCall call_of(const QatCase& c) {
-  kernels::QatCall call;
+/// What both directions are given.
+Call call_of(const QatCase& c) {
+  Call call;
+  call.claim = c.claim;
   call.m = c.m;
   call.n = c.n;
   call.k = c.k;
-  call.x = c.x;
-  call.w = c.w;
-  call.bias = c.bias;
-  call.scales = c.scales;
-  call.estimator = c.estimator;
-  call.dy = c.dy;
+  call.estimator = static_cast<std::uint32_t>(c.estimator);
+  const auto add = [&call](std::uint32_t role, std::vector<std::int64_t> shape,
+                           const std::vector<float>& x) {
+    if (!x.empty())
+      call.in.push_back(
+          operand(role, ASSAY_DUT_VALUES, formats::fp32, std::move(shape), bytes_of(std::span(x))));
+  };
+  add(ASSAY_DUT_X, {c.m, c.k}, c.x);
+  add(ASSAY_DUT_W, {c.n, c.k}, c.w);
+  add(ASSAY_DUT_BIAS, {c.n}, c.bias);
+  add(ASSAY_DUT_GIVEN, {c.n, c.blocks()}, c.scales);
+  add(ASSAY_DUT_DY, {c.m, c.n}, c.dy);
   return call;
 }
 
-std::vector<float> poisoned(std::int64_t count, std::uint8_t poison) {
-  return to_floats(std::vector<std::uint8_t>(count * sizeof(float), poison));
+void add_result(Call& call, std::uint32_t role, std::vector<std::int64_t> shape) {
+  call.out.push_back(operand(role, ASSAY_DUT_VALUES, formats::fp32, std::move(shape)));
 }
 
 class QatExperiment : public Experiment {
@@ -64,14 +65,10 @@ class ForwardExperiment final : public QatExperiment {
  public:
   using QatExperiment::QatExperiment;
 
-  [[nodiscard]] Answer ask(const kernels::DeviceUnderTest& dut,
-                           std::uint8_t poison) const override {
-    std::vector<float> y = poisoned(case_.m * case_.n, poison);
-    kernels::QatCall call = call_of(case_);
-    call.y = y;
-    const Fingerprint before = fingerprint(case_);
-    const kernels::Status status = dut.qat_forward(case_.claim, call);
-    return {status, {to_bytes(y)}, !(before == fingerprint(case_))};
+  [[nodiscard]] std::optional<Call> call() const override {
+    Call call = call_of(case_);
+    add_result(call, ASSAY_DUT_Y, {case_.m, case_.n});
+    return call;
   }
 
   [[nodiscard]] Ruling judge(const Answer& answer) const override {
@@ -83,29 +80,22 @@ class BackwardExperiment final : public QatExperiment {
  public:
   using QatExperiment::QatExperiment;
 
-  [[nodiscard]] Answer ask(const kernels::DeviceUnderTest& dut,
-                           std::uint8_t poison) const override {
+  [[nodiscard]] std::optional<Call> call() const override {
     const QatCase& c = case_;
-    const bool lsq = c.estimator == kernels::Estimator::lsq;
-    std::vector<float> dx = poisoned(c.m * c.k, poison);
-    std::vector<float> dw = poisoned(c.n * c.k, poison);
-    std::vector<float> dscale = poisoned(lsq ? c.n * c.blocks() : 0, poison);
-    std::vector<float> dbias = poisoned(c.n, poison);
-    kernels::QatCall call = call_of(c);
-    call.dx = dx;
-    call.dw = dw;
-    call.dscale = dscale;
-    call.dbias = dbias;
-    const Fingerprint before = fingerprint(c);
-    const kernels::Status status = dut.qat_backward(c.claim, call);
-    return {status,
-            {to_bytes(dx), to_bytes(dw), to_bytes(dscale), to_bytes(dbias)},
-            !(before == fingerprint(c))};
+    Call call = call_of(c);
+    add_result(call, ASSAY_DUT_DX, {c.m, c.k});
+    add_result(call, ASSAY_DUT_DW, {c.n, c.k});
+    add_result(call, ASSAY_DUT_DBIAS, {c.n});
+    if (c.estimator == kernels::Estimator::lsq)
+      add_result(call, ASSAY_DUT_DSCALE, {c.n, c.blocks()});
+    return call;
   }
 
   [[nodiscard]] Ruling judge(const Answer& answer) const override {
+    const bool lsq = case_.estimator == kernels::Estimator::lsq;
     return judge_backward(case_, {to_floats(answer.outputs[0]), to_floats(answer.outputs[1]),
-                                  to_floats(answer.outputs[2]), to_floats(answer.outputs[3])});
+                                  lsq ? to_floats(answer.outputs[3]) : std::vector<float>{},
+                                  to_floats(answer.outputs[2])});
   }
 };
 

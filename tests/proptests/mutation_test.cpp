@@ -15,7 +15,7 @@ namespace {
 class Mutation : public testing::TestWithParam<kernels::mutants::Mutant> {};
 
 TEST_P(Mutation, IsRejected) {
-  const auto device = kernels::mutants::make_mutant(GetParam().id);
+  const auto device = in_process(kernels::mutants::make_mutant(GetParam().id));
   CertifyOptions options;
   options.target = device->name();
   options.shrink_trials = 0;

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proptests/arena.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace assay::proptests {
+namespace {
+
+constexpr std::size_t alignment = 16;
+
+std::size_t round_up(std::size_t x, std::size_t multiple) {
+  return (x + multiple - 1) / multiple * multiple;
+}
+
+/// The rows of a tensor in memory; a tensor without rows to spread is one row.
+struct Rows {
+  std::size_t count = 1, bytes = 0, stride = 0;
+  [[nodiscard]] std::size_t extent() const { return count == 0 ? 0 : (count - 1) * stride + bytes; }
+};
+std::size_t bytes_of(std::int64_t elements, const assay_dut_tensor& t) {
+  return (static_cast<std::size_t>(elements) * t.type_bits + 7) / 8;
+}
+Rows rows_of(const assay_dut_tensor& t, std::int64_t gap) {
+  if (t.layout != ASSAY_DUT_STRIDED || t.ndim < 2) return {1, t.bytes, t.bytes};
+  Rows rows;
+  for (int i = 0; i + 1 < t.ndim; ++i) rows.count *= static_cast<std::size_t>(t.shape[i]);
+  rows.bytes = bytes_of(t.shape[t.ndim - 1], t);
+  rows.stride = bytes_of(t.strides[t.ndim - 2] + (t.type_bits == 4 ? gap / 2 * 2 : gap), t);
+  return rows;
+}
+
+void spread(assay_dut_tensor& t, std::int64_t gap) {
+  if (t.layout != ASSAY_DUT_STRIDED || t.ndim < 2) return;
+  t.strides[t.ndim - 2] += t.type_bits == 4 ? gap / 2 * 2 : gap;
+  for (int i = t.ndim - 3; i >= 0; --i) t.strides[i] = t.strides[i + 1] * t.shape[i + 1];
+}
+
+/// Calls visit(operand, offset of its data, rows, whether it is an output) for every tensor, and
+/// returns the bytes in all.
+template <class Visit>
+std::size_t for_each(const Call& call, const Placement& placement, const Visit& visit) {
+  std::size_t at = 0;
+  const auto one = [&](const Operand& operand, bool is_output) {
+    const Rows rows = rows_of(operand.shape, call.row_gap);
+    const std::size_t extent = rows.extent();
+    if (!placement.guard_pages) {
+      at += arena_gap;
+      visit(operand, at, rows, is_output);
+      at = round_up(at + extent, alignment);
+      return;
+    }
+    const std::size_t pages = std::max(round_up(extent, arena_page), arena_page);
+    at += arena_page;
+    const std::size_t slack = (pages - extent) / alignment * alignment;
+    visit(operand, at + (placement.at_end ? slack : 0), rows, is_output);
+    at += pages;
+  };
+  for (const Operand& operand : call.in) one(operand, false);
+  for (const Operand& operand : call.out) one(operand, true);
+  return placement.guard_pages ? at + arena_page : round_up(at + arena_gap, alignment);
+}
+
+/// The memory as it is before a run.
+void fill(const Call& call, const Placement& placement, std::uint8_t* memory, std::size_t size) {
+  std::memset(memory, placement.poison, size);
+  for_each(call, placement,
+           [&](const Operand& operand, std::size_t at, const Rows& rows, bool is_output) {
+             if (is_output || rows.extent() == 0) return;
+             std::memset(memory + at, call.pad, rows.extent());
+             for (std::size_t r = 0; r < rows.count; ++r)
+               std::memcpy(memory + at + r * rows.stride, operand.bytes.data() + r * rows.bytes,
+                           rows.bytes);
+           });
+}
+
+std::string place_of(std::size_t at, const Placed& placed, const Call& call) {
+  std::size_t nearest = 0;
+  for (std::size_t i = 0; i < placed.offsets.size(); ++i)
+    if (placed.offsets[i] <= at) nearest = i;
+  const bool is_output = nearest >= call.in.size();
+  return fmt::format(
+      "byte {} from the start of {} {} ({} bytes long)",
+      static_cast<std::int64_t>(at) - static_cast<std::int64_t>(placed.offsets[nearest]),
+      is_output ? "output" : "input", is_output ? nearest - call.in.size() : nearest,
+      placed.tensors[nearest].bytes);
+}
+
+}  // namespace
+
+std::size_t arena_bytes(const Call& call, const Placement& placement) {
+  return for_each(call, placement, [](const Operand&, std::size_t, const Rows&, bool) {});
+}
+
+Placed place(const Call& call, const Placement& placement, std::uint8_t* memory) {
+  Placed placed;
+  const std::size_t size = arena_bytes(call, placement);
+  fill(call, placement, memory, size);
+  for_each(call, placement, [&](const Operand& operand, std::size_t at, const Rows& rows, bool) {
+    assay_dut_tensor t = operand.shape;
+    spread(t, call.row_gap);
+    t.bytes = rows.extent();
+    t.data = memory + at;
+    placed.tensors.push_back(t);
+    placed.offsets.push_back(at);
+    if (!placement.guard_pages) return;
+    const std::size_t first = at / arena_page * arena_page;
+    if (placed.guard_pages.empty()) placed.guard_pages.push_back(0);
+    placed.guard_pages.push_back(
+        first + std::max(round_up(at % arena_page + rows.extent(), arena_page), arena_page));
+  });
+  assay_dut_call& c = placed.call;
+  c.size = sizeof c;
+  c.operation = 0;
+  c.entry = call.claim.entry;
+  c.tactic = call.claim.tactic;
+  c.m = call.m;
+  c.n = call.n;
+  c.k = call.k;
+  c.groups = call.groups;
+  c.alpha = call.alpha;
+  c.beta = call.beta;
+  c.limit = call.limit;
+  c.estimator = call.estimator;
+  c.seed = call.seed;
+  c.n_in = static_cast<std::uint32_t>(call.in.size());
+  c.n_out = static_cast<std::uint32_t>(call.out.size());
+  return placed;
+}
+
+Answer collect(const Call& call, const Placement& placement, const Placed& placed,
+               const std::uint8_t* memory) {
+  Answer answer;
+  const std::size_t size = arena_bytes(call, placement);
+  std::vector<std::uint8_t> expected(size);
+  fill(call, placement, expected.data(), size);
+  // What the device may write is taken over as it is, so that every difference left is a fault.
+  for_each(call, placement,
+           [&](const Operand& operand, std::size_t at, const Rows& rows, bool is_output) {
+             if (!is_output) {
+               answer.inputs_changed =
+                   answer.inputs_changed ||
+                   std::memcmp(memory + at, expected.data() + at, rows.extent()) != 0;
+               std::copy_n(memory + at, rows.extent(), expected.data() + at);
+               return;
+             }
+             std::vector<std::uint8_t>& out = answer.outputs.emplace_back(rows.count * rows.bytes);
+             for (std::size_t r = 0; r < rows.count; ++r) {
+               if (!operand.written.empty() && operand.written[r] == 0) continue;
+               const std::size_t row = at + r * rows.stride;
+               std::copy_n(memory + row, rows.bytes, out.data() + r * rows.bytes);
+               std::copy_n(memory + row, rows.bytes, expected.data() + row);
+             }
+           });
+  const auto guarded = [&](std::size_t at) {
+    return std::find(placed.guard_pages.begin(), placed.guard_pages.end(),
+                     at / arena_page * arena_page) != placed.guard_pages.end();
+  };
+  for (std::size_t at = 0; at < size; ++at)
+    if (memory[at] != expected[at] && !guarded(at)) {
+      answer.overrun = place_of(at, placed, call);
+      break;
+    }
+  return answer;
+}
+
+}  // namespace assay::proptests
