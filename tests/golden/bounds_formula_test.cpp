@@ -5,40 +5,17 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <random>
 
-#include "formats/presets.h"
 #include "golden/bounds.h"
-#include "golden/qat_bounds.h"
+#include "tests/golden/statement.h"
 
 namespace assay::golden {
 namespace {
 
 using formats::bf16;
 using formats::fp32;
-
-Rational two_to(int exponent) {
-  const Rational power(Integer(1) << static_cast<unsigned>(std::abs(exponent)));
-  return exponent < 0 ? Rational(1 / power) : power;
-}
-Rational roundings(std::int64_t n) { return Rational(n) / (two_to(24) - n); }
-Rational magnitude(const Exact& x) { return boost::multiprecision::abs(x.rational()); }
-bool is_power_of_two(const Exact& x) {
-  Rational m = magnitude(x);
-  while (m > 1) m /= 2;
-  while (m < 1) m *= 2;
-  return m == 1;
-}
-bool is_multiple(const Rational& x, int exponent) {
-  return denominator(Rational(x / two_to(exponent))) == 1;
-}
-// The exponent of a number's last bit, which is not 0.
-int last_bit(const Exact& x) {
-  int exponent = 200;
-  while (!is_multiple(x.rational(), exponent)) --exponent;
-  return exponent;
-}
+using namespace statement;  // NOLINT: small and local
 
 // Section fp32_any_order, points 2 to 5. The terms are not 0.
 struct Statement {
@@ -268,76 +245,6 @@ TEST(GoldenBoundsFormula, TOfUnknownSteps) {
   // T > M: three products of 2^-10 whose exponents cut everything.
   const UnitProduct cut{Exact::power_of_two(-10), 16};
   EXPECT_FALSE(t_of({cut, cut, cut}, 25).judgeable);
-}
-
-// Section QAT step. N = 6 elements of E2M1 make R = Q N = 36, whose root is rational.
-struct ScaleStep {
-  float s = 0.5F;
-  std::vector<float> w{1.25F, -0.5F, 2.75F, 9, -9, 0};
-  std::vector<float> x{1, -2, 3, 1, 2, 1, 2, 1, -1, 3, 1, 1};  // 2 x 6
-  std::vector<float> dy{2, -3};                                // 2 x 1
-
-  [[nodiscard]] Bound bound() const {
-    const std::vector<float> scales{s};
-    QatLayer layer;
-    layer.m = 2;
-    layer.n = 1;
-    layer.k = 6;
-    layer.x = x;
-    layer.w = w;
-    layer.scales = scales;
-    layer.weight_format = &formats::article;
-    layer.estimator = Estimator::lsq;
-    return qat_backward_bounds(layer, dy).dscale.at(0);
-  }
-};
-
-TEST(GoldenBoundsFormula, TOfTheScaleGradient) {
-  for (const float s : {0.5F, 0.3F, -0.5F, -0.3F, 2.0F}) {
-    ScaleStep step;
-    step.s = s;
-    const Rational exact_s = boost::multiprecision::abs(Rational(s));
-    Rational sum = 0, carrier = 0;
-    for (std::size_t i = 0; i < 6; ++i) {
-      const Rational a = boost::multiprecision::abs(Rational(step.dy[0]) * Rational(step.x[i])) +
-                         boost::multiprecision::abs(Rational(step.dy[1]) * Rational(step.x[6 + i]));
-      const Rational u = boost::multiprecision::abs(Rational(step.w[i])) / exact_s;
-      carrier += a;
-      if (u > 6) {
-        sum += a * 6;
-        continue;
-      }
-      const std::uint32_t q =
-          encode(formats::e2m1, RationalValue::finite(u), RoundingMode::nearest_even,
-                 policy_of(formats::saturating, formats::e2m1));
-      sum += a * (decode(formats::e2m1, q).number.rational() + u);
-    }
-    // amplify = max |dy| max |x| = 9, M = 2, N = 6, 2 Q = 12, g = 1.
-    const Rational growth = roundings(2 + 6 + 10);
-    const Rational underflow = two_to(-150) * (Rational(3 * 6 * 2 * 12 * 9) + carrier + 6 + 2);
-    const Bound bound = step.bound();
-    ASSERT_TRUE(bound.judgeable) << s;
-    EXPECT_EQ(bound.error, growth * sum / 6 + (1 + growth) * underflow) << s;
-  }
-}
-
-TEST(GoldenBoundsFormula, WhereTheScaleGradientHasNoBound) {
-  const auto judgeable = [](float s, float w, float dy) {
-    ScaleStep step;
-    step.s = s;
-    step.w.assign(6, w);
-    step.dy = {dy, 0};
-    return step.bound().judgeable;
-  };
-  EXPECT_TRUE(judgeable(0x1p-125F, 0, 1));
-  EXPECT_FALSE(judgeable(0x1p-126F, 0, 1));
-  EXPECT_TRUE(judgeable(-0x1p-125F, 0, 1));
-  EXPECT_TRUE(judgeable(0x1p125F, 0, 1));
-  EXPECT_FALSE(judgeable(0x1p126F, 0, 1));
-  EXPECT_FALSE(judgeable(-0x1p126F, 0, 1));
-  // N M 2Q amplify = 6 * 2 * 12 * 3 |dy| = 432 |dy| reaches 2^127 between 2^118 and 2^119.
-  EXPECT_TRUE(judgeable(1, 0, 0x1p118F));
-  EXPECT_FALSE(judgeable(1, 0, 0x1p119F));
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ ROOMS = {
         ("golden_codec_test", "golden_exact_test", "golden_quantize_test", "golden_gemm_test",
          "golden_qat_test", "golden_master_test", "golden_lossless_test", "golden_intervals_test",
          "golden_encode_compiler_test", "golden_encode_definition_test", "golden_bounds_test",
-         "golden_qat_bounds_test", "golden_truncating_test", "formats_block_test",
+         "golden_qat_bounds_test", "golden_bounds_formula_test", "golden_truncating_test", "formats_block_test",
          "formats_learned_scale_test", "formats_golden_test", "formats_block_golden_test", *_SWEEPS, *_CERTIFY)),
     "simulator": Room(
         ("simulator/*.cpp",), (),
@@ -50,8 +50,9 @@ ROOMS = {
          "replay_test", "report_test")),
     "judgement": Room(
         (*_BOUNDS, "proptests/judge.cpp", "proptests/properties/qat_judge.cpp", "analysis/statistics.cpp"), (),
-        ("golden_bounds_test", "golden_truncating_test", "golden_qat_bounds_test", "proptests_token_test",
-         "statistics_test", *_CERTIFY)),
+        ("golden_bounds_test", "golden_truncating_test", "golden_qat_bounds_formula_test",
+         "golden_bounds_formula_test", "golden_qat_bounds_test", "proptests_judge_test",
+         "proptests_token_test", "statistics_test", *_CERTIFY)),
 }
 
 # The tests to begin with, by file: a fault dies sooner in the test that aims at it.
@@ -76,9 +77,10 @@ FIRST = (
     ("golden/master*", ("golden_master_test",)),
     ("golden/lossless*", ("golden_lossless_test",)),
     ("golden/philox*", ("formats_codec_test", "formats_golden_test")),
-    ("golden/truncating*", ("golden_truncating_test",)),
+    ("golden/truncating*", ("golden_bounds_formula_test", "golden_truncating_test")),
+    ("golden/bounds*", ("golden_bounds_test", "golden_bounds_formula_test")),
     ("golden/gemm_bounds*", ("golden_truncating_test", "golden_bounds_test")),
-    ("golden/qat_bounds*", ("golden_qat_bounds_test",)),
+    ("golden/qat_bounds*", ("golden_qat_bounds_formula_test", "golden_qat_bounds_test")),
     ("simulator/recording_json*", ("recording_json_test",)),
     ("simulator/recording*", ("shard_test", "recording_test")),
     ("simulator/safetensors*", ("writer_test", "fuzz.safetensors.corpus", "recording_test")),
@@ -88,8 +90,7 @@ FIRST = (
     ("simulator/network*", ("network_test",)),
     ("simulator/recipe*", ("recipe_test",)),
     ("simulator/*", ("replay_test",)),
-    ("proptests/judge.cpp", _CERTIFY),
-    ("proptests/properties/qat_judge.cpp", _CERTIFY),
+    ("proptests/*", ("proptests_judge_test", *_CERTIFY)),
     ("analysis/*", ("statistics_test",)),
 )
 
