@@ -55,8 +55,11 @@ std::optional<Mismatch> compare_bytes(const char* name, const std::vector<std::u
   return std::nullopt;
 }
 
+/// The upper half alone would turn a NaN whose payload is below it into an infinity.
 std::uint32_t code_of(const formats::FormatSpec& output, std::uint32_t fp32_bits) {
-  return &output == &formats::fp32 ? fp32_bits : fp32_bits >> 16U;
+  if (&output == &formats::fp32) return fp32_bits;
+  const bool nan = (fp32_bits & 0x7FFFFFFFU) > 0x7F800000U;
+  return fp32_bits >> 16U | (nan ? 0x40U : 0U);
 }
 
 }  // namespace
