@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "formats/presets.h"
@@ -118,6 +119,18 @@ TEST(Dtype, NoElementOutsideTheBytesIsRead) {
         << row.name;
     EXPECT_THROW(to_float(row.dtype, bytes, SIZE_MAX, std::span(out).first(1)), std::out_of_range)
         << row.name;
+  }
+}
+
+// The names of safetensors say it: a letter for the kind and the number of bits.
+TEST(Dtype, EveryRowIsWhatItsNameSays) {
+  EXPECT_EQ(dtypes().size(), 16U);
+  for (const DtypeInfo& row : dtypes()) {
+    const std::string name(row.name);
+    const bool boolean = name == "BOOL";
+    EXPECT_EQ(row.floating, name.starts_with("F") || name.starts_with("BF")) << name;
+    const int bits = boolean ? 8 : std::stoi(name.substr(name.find_first_of("0123456789")));
+    EXPECT_EQ(row.bits, bits) << name;
   }
 }
 

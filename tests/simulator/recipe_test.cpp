@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "simulator/input_error.h"
+#include "tests/simulator/scratch_folder.h"
 
 namespace assay::simulator {
 namespace {
@@ -140,6 +141,16 @@ INSTANTIATE_TEST_SUITE_P(
                   },
                   "block format"}),
     [](const auto& info) { return info.param.name; });
+
+TEST(Recipe, AFileIsReadLikeAnEmbeddedRecipe) {
+  const ScratchFolder folder;
+  folder.put("mine.json", recipe_json("nvfp4"));
+  EXPECT_EQ(load_recipe((folder / "mine.json").string()).name, load_recipe("nvfp4").name);
+  EXPECT_NE(message_of<InputError>([&] {
+              (void)load_recipe((folder / "none.json").string());
+            }).find("neither a known recipe"),
+            std::string::npos);
+}
 
 TEST(Recipe, UnknownNamesAndBrokenTextAreRefused) {
   EXPECT_THROW((void)load_recipe("no-such-recipe"), InputError);

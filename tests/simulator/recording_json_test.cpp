@@ -130,6 +130,62 @@ TEST(HostileRecordings, TheUndamagedOneIsRead) {
   EXPECT_EQ(header.tensors.at(0).shards.at(0).rank, 1);
 }
 
+constexpr const char* kFull = R"({"schema":"assay-recording","version":1,"name":"full",
+"training_step":9,"token_sampling":"s","provenance":{"text":"t","licence":"l","facts":{"a":"b"}},
+"ops":[
+{"id":"e","kind":"embedding","class":"embedding","inputs":[],"tensors":{}},
+{"id":"lin","kind":"linear","class":"expert","inputs":["e"],"tensors":{"weight":"w","rows":"c"},
+ "layer":3,"expert":5,"numbers":{"x":0.5,"y":-2}}],
+"tensors":[
+{"name":"w","role":"weight","dtype":"BF16","shape":[2,4],"shards":[
+ {"file":"f","key":"other","shape":[1,4],"offset":[0,0],"rank":1,"microbatch":2},
+ {"file":"g","shape":[1,4],"offset":[1,0]}]},
+{"name":"c","role":"rows","dtype":"I64","shape":[4],"shards":[{"file":"f"}]}]})";
+
+TEST(Recordings, EveryMemberIsRead) {
+  const RecordingHeader h = parse_recording(kFull, "r");
+  EXPECT_EQ(h.name, "full");
+  EXPECT_EQ(h.training_step, 9);
+  EXPECT_EQ(h.token_sampling, "s");
+  EXPECT_EQ(h.provenance, (Provenance{"t", "l", {{"a", "b"}}}));
+  ASSERT_EQ(h.ops.size(), 2U);
+  EXPECT_EQ(h.ops[0], (Op{"e", OpKind::embedding, "embedding", -1, -1, {}, {}, {}}));
+  EXPECT_EQ(h.ops[1], (Op{"lin",
+                          OpKind::linear,
+                          "expert",
+                          3,
+                          5,
+                          {"e"},
+                          {{Role::weight, "w"}, {Role::rows, "c"}},
+                          {{"x", 0.5}, {"y", -2}}}));
+  ASSERT_EQ(h.tensors.size(), 2U);
+  EXPECT_EQ(
+      h.tensors[0],
+      (TensorEntry{"w",
+                   Role::weight,
+                   Dtype::bf16,
+                   {2, 4},
+                   {{"f", "other", {0, 0}, {1, 4}, 1, 2}, {"g", "w", {1, 0}, {1, 4}, 0, 0}}}));
+  EXPECT_EQ(h.tensors[1],
+            (TensorEntry{"c", Role::rows, Dtype::i64, {4}, {{"f", "c", {0}, {4}, 0, 0}}}));
+}
+
+TEST(Recordings, WhatIsWrittenIsReadBack) {
+  for (const char* text : {kGood, kFull}) {
+    const RecordingHeader header = parse_recording(text, "r");
+    EXPECT_EQ(parse_recording(to_json(header), "r"), header);
+    EXPECT_EQ(to_json(parse_recording(to_json(header), "r")), to_json(header));
+  }
+}
+
+TEST(Recordings, LimitsOfLayersAreInside) {
+  for (const char* layer : {"-1", "1000000000"}) {
+    std::string json = kGood;
+    json.replace(json.find("\"layer\":0"), 9, std::string("\"layer\":") + layer);
+    EXPECT_EQ(parse_recording(json, "r").ops[0].layer, std::stoi(layer));
+  }
+}
+
 TEST(HostileRecordings, MoreShardsThanCanBeComparedAreRefused) {
   RecordingHeader header;
   header.tensors.push_back({"w", Role::weight, Dtype::f32, {4097}, {}});

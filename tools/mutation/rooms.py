@@ -45,7 +45,7 @@ ROOMS = {
          "formats_learned_scale_test", "formats_golden_test", "formats_block_golden_test", *_SWEEPS, *_CERTIFY)),
     "simulator": Room(
         ("simulator/*.cpp",), (),
-        ("recipe_test", "network_test", "writer_test", "recording_json_test", "dtype_test", "shard_test",
+        ("recipe_test", "network_test", "npy_test", "figures_test", "writer_test", "recording_json_test", "dtype_test", "shard_test",
          "fuzz.npy.corpus", "fuzz.safetensors.corpus", "fuzz.recording.corpus", "recording_test",
          "replay_test", "report_test")),
     "judgement": Room(
@@ -84,12 +84,15 @@ FIRST = (
     ("simulator/recording_json*", ("recording_json_test",)),
     ("simulator/recording*", ("shard_test", "recording_test")),
     ("simulator/safetensors*", ("writer_test", "fuzz.safetensors.corpus", "recording_test")),
-    ("simulator/npy*", ("writer_test", "fuzz.npy.corpus", "recording_test")),
+    ("simulator/npy*", ("npy_test", "writer_test", "fuzz.npy.corpus", "recording_test")),
     ("simulator/atomic_file*", ("writer_test",)),
     ("simulator/dtype*", ("dtype_test",)),
-    ("simulator/network*", ("network_test",)),
+    ("simulator/network*", ("network_test", "figures_test")),
     ("simulator/recipe*", ("recipe_test",)),
-    ("simulator/*", ("replay_test",)),
+    ("simulator/error_figures*", ("figures_test",)),
+    ("simulator/router_noise*", ("figures_test",)),
+    ("simulator/strict_json*", ("npy_test",)),
+    ("simulator/*", ("figures_test", "replay_test")),
     ("proptests/*", ("proptests_judge_test", *_CERTIFY)),
     ("analysis/*", ("statistics_test",)),
 )
