@@ -77,7 +77,7 @@ std::uint32_t ue4m3_code(Draw& draw, Scales scales, std::int64_t row, std::int64
   return draw.of<std::uint32_t>({0x00, 0x01, 0x07, 0x08, 0x09, 0x37, 0x39, 0x7D, 0x7E});
 }
 
-std::uint32_t element_code(Draw& draw, Codes codes, bool hot, bool last) {
+std::uint32_t e2m1_code(Draw& draw, Codes codes, bool hot, bool last) {
   switch (codes) {
     case Codes::any:
       break;
@@ -89,6 +89,20 @@ std::uint32_t element_code(Draw& draw, Codes codes, bool hot, bool last) {
       return last ? static_cast<std::uint32_t>(draw.between(1, 7)) : 0U;
   }
   return static_cast<std::uint32_t>(draw.below(16));
+}
+
+/// Never a NaN. With scales of 1, magnitudes from 2^-3 to 15: such numbers are multiples of 2^-6,
+/// and 2^24 2^-7 bounds any sum of at most 2^10 of their products with E2M1, which FP32 then holds.
+std::uint32_t e4m3_code(Draw& draw, Codes codes, Scales scales, bool hot, bool last) {
+  constexpr std::uint32_t one = 0x38;
+  if (codes == Codes::one_hot) return hot ? one : 0U;
+  if (codes == Codes::tail_only && !last) return 0;
+  const std::uint32_t magnitude = scales == Scales::one
+                                      ? static_cast<std::uint32_t>(draw.between(0x20, 0x57))
+                                      : static_cast<std::uint32_t>(draw.between(1, 0x7E));
+  const bool zero = codes != Codes::tail_only && draw.one_in(8);
+  const bool negative = codes == Codes::any && draw.one_in(2);
+  return (zero ? 0U : magnitude) | (negative ? 0x80U : 0U);
 }
 
 }  // namespace
@@ -112,7 +126,10 @@ formats::BlockScaledTensor draw_tensor(Draw& draw, const formats::BlockFormat& f
   for (std::int64_t r = 0; r < rows; ++r) {
     const std::int64_t hot = draw.between(0, cols - 1);
     for (std::int64_t c = 0; c < cols; ++c)
-      golden::store_code(t, r, c, element_code(draw, codes, c == hot, c == cols - 1));
+      golden::store_code(t, r, c,
+                         format.element == &formats::e4m3
+                             ? e4m3_code(draw, codes, scales, c == hot, c == cols - 1)
+                             : e2m1_code(draw, codes, c == hot, c == cols - 1));
   }
   if (format.tensor_scale == formats::TensorScale::fp32)
     t.tensor_scale = scales == Scales::one ? 1.0F

@@ -17,11 +17,12 @@ constexpr std::array quantized{&formats::nvfp4, &formats::nvfp4_divide, &formats
                                &formats::mxfp4_rceil, &formats::deepseek_v4};
 /// A and B of the GEMMs; a null A is bf16. How the scales were chosen does not matter to a product,
 /// so one row for each way of scaling stands for all of its rules.
-constexpr std::array<std::array<const BlockFormat*, 2>, 4> products{
+constexpr std::array<std::array<const BlockFormat*, 2>, 5> products{
     {{&formats::nvfp4, &formats::nvfp4},
      {&formats::mxfp4_rceil, &formats::mxfp4_rceil},
      {nullptr, &formats::nvfp4},
-     {nullptr, &formats::mxfp4_rceil}}};
+     {nullptr, &formats::mxfp4_rceil},
+     {&formats::fp8_deepseek_v4, &formats::mxfp4_rceil}}};
 constexpr std::array trained{&formats::nvfp4, &formats::nvfp4_divide, &formats::mxfp4_rceil,
                              &formats::article, &formats::article_attention};
 

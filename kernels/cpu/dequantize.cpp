@@ -18,21 +18,33 @@ float block_scale(const formats::BlockScaledTensor& in, std::int64_t row, std::i
   return scale;
 }
 
+float e2m1_at(const std::uint8_t* row, std::int64_t c) {
+  const std::uint8_t pair = row[c / 2];
+  return e2m1_values[c % 2 == 0 ? pair & 15 : pair >> 4];
+}
+float e4m3_at(const std::uint8_t* row, std::int64_t c) { return decode_e4m3(row[c]); }
+
 /// Calls store(index, element, scale) for every element. The scale factor of a block is read once.
-template <class Store>
-void for_each_element(const formats::BlockScaledTensor& in, const Store& store) {
+template <float (*Element)(const std::uint8_t*, std::int64_t), class Store>
+void for_each_element_of(const formats::BlockScaledTensor& in, std::int64_t bytes,
+                         const Store& store) {
   const std::int64_t block = in.format->block.cols;
   const std::int64_t blocks = blocks_per_row(in.cols, block);
 #pragma omp parallel for if (in.rows * in.cols > 65536)
   for (std::int64_t r = 0; r < in.rows; ++r)
     for (std::int64_t b = 0; b < blocks; ++b) {
       const float scale = block_scale(in, r, b, blocks);
-      for (std::int64_t c = b * block; c < std::min(in.cols, (b + 1) * block); ++c) {
-        const std::uint8_t pair = in.codes[r * row_bytes(in.cols) + c / 2];
-        const int code = c % 2 == 0 ? pair & 15 : pair >> 4;
-        store(r * in.cols + c, e2m1_values[code], scale);
-      }
+      for (std::int64_t c = b * block; c < std::min(in.cols, (b + 1) * block); ++c)
+        store(r * in.cols + c, Element(&in.codes[r * bytes], c), scale);
     }
+}
+
+template <class Store>
+void for_each_element(const formats::BlockScaledTensor& in, const Store& store) {
+  if (in.format->element == &formats::e4m3)
+    for_each_element_of<e4m3_at>(in, in.cols, store);
+  else
+    for_each_element_of<e2m1_at>(in, row_bytes(in.cols), store);
 }
 
 }  // namespace
@@ -51,8 +63,9 @@ std::vector<float> decode_elements(const formats::BlockScaledTensor& in) {
 }
 
 void dequantize(const formats::BlockScaledTensor& in, std::span<float> out) {
-  // 2 significant bits times 24 (an FP32 scale) or 4 (UE4M3), times 24 of the tensor scale, which
-  // only the latter has: at most 30 bits. The double product is exact and the cast rounds once.
+  // At most 4 significant bits times 24 (an FP32 scale) or 4 (UE4M3), times 24 of the tensor scale,
+  // which only the latter has: at most 32 bits. The double product is exact and the cast rounds
+  // once.
   const double tensor_scale = in.tensor_scale;
   for_each_element(in, [&](std::int64_t i, float element, float scale) {
     out[i] = static_cast<float>(static_cast<double>(element) * scale * tensor_scale);

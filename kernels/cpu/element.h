@@ -44,6 +44,11 @@ inline float decode_ue4m3(std::uint8_t code) {
                               (static_cast<std::uint32_t>(fraction) << 20U));
 }
 
+inline float decode_e4m3(std::uint8_t code) {
+  const float magnitude = decode_ue4m3(code);
+  return (code & 0x80) != 0 ? -magnitude : magnitude;
+}
+
 /// 2^(code - 127); 0xFF is NaN and 0x00 the FP32 subnormal 2^-127.
 inline float decode_e8m0(std::uint8_t code) {
   if (code == 0xFF) return NAN;

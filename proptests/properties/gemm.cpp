@@ -121,8 +121,10 @@ void make_cancel(Draw& draw, GemmCase& c) {
     }
     return;
   }
-  const std::int64_t block = c.claim.b->block.cols;
-  if (c.claim.a == nullptr || c.k <= 2 * block) return;
+  if (c.claim.a == nullptr) return;
+  const std::int64_t block = c.claim.a->block.cols;
+  if (c.k <= 2 * block) return;
+  const std::uint32_t six = c.claim.a->element == &formats::e4m3 ? 0x4C : 7;
   const std::uint32_t unit = c.claim.a->scale == &formats::e8m0 ? 127 : 0x38;
   const std::uint32_t large = c.claim.a->scale == &formats::e8m0 ? unit + 12 : 0x78;
   const std::int64_t last = (c.k - 1) / block;
@@ -131,7 +133,7 @@ void make_cancel(Draw& draw, GemmCase& c) {
     golden::store_scale(c.a, r, last, large);
     for (std::int64_t i = 0; i < c.k; ++i)
       if (i < block || i >= last * block)
-        golden::store_code(c.a, r, i, i == 0 || i == c.k - 1 ? 7 : 0);
+        golden::store_code(c.a, r, i, i == 0 || i == c.k - 1 ? six : 0);
   }
   for (std::int64_t r = 0; r < c.n; ++r) {
     golden::store_code(c.b, r, 0, 7);
@@ -148,6 +150,9 @@ void make_nan(Draw& draw, GemmCase& c) {
   };
   if (draw.one_in(2)) {
     spoil(c.b);
+  } else if (c.claim.a != nullptr && c.claim.a->element == &formats::e4m3 && draw.one_in(2)) {
+    golden::store_code(c.a, draw.between(0, c.m - 1), draw.between(0, c.k - 1),
+                       draw.of({0x7FU, 0xFFU}));
   } else if (c.claim.a != nullptr) {
     spoil(c.a);
   } else {
@@ -197,7 +202,7 @@ GemmCase draw_case(const Aspect& aspect, const Claim& claim, const rc::Random& r
   c.claim = claim;
   c.k = draw_k(draw, aspect.extent, claim);
   if (aspect.special == Special::cancel && claim.a != nullptr)
-    c.k = (claim.b->block.cols * 3 + claim.k_multiple - 1) / claim.k_multiple * claim.k_multiple;
+    c.k = (claim.a->block.cols * 3 + claim.k_multiple - 1) / claim.k_multiple * claim.k_multiple;
   c.m = aspect.extent == Extent::long_k ? 1 : draw.between(1, 3);
   c.n = draw.between(1, 3);
   if (aspect.extent == Extent::tall) {
@@ -217,11 +222,12 @@ GemmCase draw_case(const Aspect& aspect, const Claim& claim, const rc::Random& r
 
 struct Product {
   const char* name;
-  const formats::BlockFormat* a;
+  const formats::FormatSpec* a_element;  ///< null: A is bf16
   const formats::FormatSpec* b_scale;
 };
-constexpr std::array products{Product{"nvfp4_nvfp4", &formats::nvfp4, &formats::ue4m3},
-                              Product{"mxfp4_mxfp4", &formats::mxfp4_rceil, &formats::e8m0},
+constexpr std::array products{Product{"nvfp4_nvfp4", &formats::e2m1, &formats::ue4m3},
+                              Product{"mxfp4_mxfp4", &formats::e2m1, &formats::e8m0},
+                              Product{"fp8_mxfp4", &formats::e4m3, &formats::e8m0},
                               Product{"bf16_nvfp4", nullptr, &formats::ue4m3},
                               Product{"bf16_mxfp4", nullptr, &formats::e8m0}};
 
@@ -236,8 +242,9 @@ std::vector<Property> gemm_properties() {
            "kernels/device_under_test.h, GEMM; golden/bounds.h, class of the claimed accumulator",
            aspect.statement,
            [&product](const Claim& c) {
-             return c.operation == "gemm" && (c.a == nullptr) == (product.a == nullptr) &&
-                    c.b != nullptr && c.b->scale == product.b_scale;
+             const formats::FormatSpec* a = c.a == nullptr ? nullptr : c.a->element;
+             return c.operation == "gemm" && a == product.a_element && c.b != nullptr &&
+                    c.b->scale == product.b_scale;
            },
            [&aspect](const Claim& claim, const rc::Random& random) {
              return shrinkable_experiment<GemmCase>(

@@ -14,14 +14,15 @@ struct ProductShape {
 };
 
 /// Smaller shapes of `c` (members m, n, k and claim). A piece of k starts at a block of the claim's
-/// B and has a length that the claim accepts.
+/// A and B and has a length that the claim accepts.
 template <class Case>
 std::vector<ProductShape> smaller_shapes(const Case& c) {
   std::vector<ProductShape> shapes;
   const Piece m{0, c.m};
   const Piece n{0, c.n};
   for (const Piece& p : smaller(c.k))
-    if (p.first % c.claim.b->block.cols == 0 && p.count % c.claim.k_multiple == 0)
+    if (p.first % c.claim.b->block.cols == 0 && p.count % c.claim.k_multiple == 0 &&
+        (c.claim.a == nullptr || p.first % c.claim.a->block.cols == 0))
       shapes.push_back({m, n, p});
   for (const Piece& p : smaller(c.m)) shapes.push_back({p, n, {0, c.k}});
   for (const Piece& p : smaller(c.n)) shapes.push_back({m, p, {0, c.k}});
