@@ -108,7 +108,12 @@ TEST(GoldenGemm, Bf16OperandAndRounding) {
 TEST(GoldenGemm, TransposeAndShapeErrors) {
   const float x[] = {1, 2, 3, 4, 5, 6};
   const Matrix m = decode_matrix(x, 2, 3);
-  EXPECT_EQ(transpose(m).values[1], value_of(4.0F));
+  const Matrix t = transpose(m);
+  ASSERT_EQ(t.values.size(), 6U);
+  EXPECT_EQ(t.rows, 3);
+  EXPECT_EQ(t.cols, 2);
+  for (std::int64_t r = 0; r < 2; ++r)
+    for (std::int64_t c = 0; c < 3; ++c) EXPECT_EQ(t.values[c * 2 + r], m.values[r * 3 + c]);
   EXPECT_THROW((void)gemm(m, transpose(m)), std::invalid_argument);
   EXPECT_THROW((void)gemm(m, m, {1.0F, 1.0F, {}, {}}), std::invalid_argument);
   EXPECT_THROW((void)gemm(m, m, {1.0F, 0.0F, {}, x}), std::invalid_argument);

@@ -297,6 +297,16 @@ TEST(GoldenQat, MaskUsesTheUnroundedWeight) {
   for (int i = 1; i < 4; ++i) EXPECT_TRUE(g.dw[i].is_zero()) << i;
 }
 
+TEST(GoldenQat, ANegativeScaleMasksAsItsMagnitude) {
+  // |w| <= 6 |s|: 1.5 is inside, 1.75 is not. u = w / s changes sign, and with it dv/ds outside.
+  for (const float s : {0.25F, -0.25F}) {
+    Case c{1, 1, 4, 16, {1, 1, 1, 1}, {1.5F, -1.5F, 1.75F, -1.0F}, {}, {s}, {1.0F}};
+    const QatGradients g = qat_backward(c.layer(formats::article_attention, Estimator::lsq), c.dy);
+    EXPECT_EQ(g.dw_passes, (std::vector<bool>{true, true, false, true})) << s;
+    EXPECT_EQ(g.dscale[0].sum.number, Rational(s < 0 ? -6 : 6)) << s;  // only 1.75 is not exact
+  }
+}
+
 TEST(GoldenQat, ZeroScaleAndNanBlocks) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   Case c{1, 2, 2, 16, {1, 1}, {0.0F, -3.0F, 1.0F, nan}, {}, {0.0F, 1.0F}, {2.0F, 3.0F}};

@@ -33,7 +33,8 @@ _CERTIFY = ("proptests_mutation_test", "proptests_certify_test")
 ROOMS = {
     "formats": Room(
         ("formats/*.cpp", "formats/*.h"), (),
-        ("formats_codec_test", "formats_spec_test", "formats_block_test", "formats_learned_scale_test",
+        ("formats_names_test", "formats_codec_test", "formats_spec_test", "formats_block_variants_test",
+         "formats_block_test", "formats_learned_scale_test",
          "formats_cuda_headers_test", "formats_block_mse_test", "formats_golden_test", "kernels_cpu_test",
          "formats_block_golden_test", "formats_array_test", "golden_quantize_test", *_SWEEPS, *_CERTIFY)),
     "golden": Room(
@@ -63,7 +64,7 @@ FIRST = (
     ("formats/array*", ("formats_codec_test", "formats_array_test")),
     ("formats/encode*", ("formats_array_test",)),
     ("formats/learned_scale*", ("formats_learned_scale_test",)),
-    ("formats/names*", ("formats_spec_test",)),
+    ("formats/names*", ("formats_names_test", "formats_codec_test")),
     ("formats/presets.h", ("formats_block_golden_test", "golden_quantize_test")),
     ("golden/exact*", ("golden_exact_test",)),
     ("golden/value*", ("golden_gemm_test",)),
