@@ -18,7 +18,7 @@ enum class Fault : std::uint8_t {
   scale_not_stored_one,
   subnormal_scale_flushed,
   tie_after_two_goes_up,
-  sixth_as_float,
+  amax_through_bf16,
   tail_block_keeps_scale,
   nibbles_swapped_in_odd_rows,
   minus_zero_lost,
@@ -96,6 +96,7 @@ struct Codes {
 
 [[nodiscard]] float half_toward_zero(double x);
 [[nodiscard]] unsigned to_bf16(float x);
+[[nodiscard]] float rounded_to_bf16(float x);
 [[nodiscard]] double element_value(unsigned code);
 [[nodiscard]] double scale_value(Format format, unsigned code);
 

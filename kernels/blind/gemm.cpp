@@ -33,12 +33,6 @@ struct Operands {
   }
 };
 
-float rounded_to_bf16(float x) {
-  const std::uint32_t word = to_bf16(x) << 16;
-  std::memcpy(&x, &word, sizeof x);
-  return x;
-}
-
 float dot(const Operands& o, std::int64_t i, std::int64_t j, std::int64_t k) {
   constexpr std::int64_t tile = 64;
   std::int64_t end = k;

@@ -68,6 +68,12 @@ unsigned to_bf16(float x) {
   return (word + 0x7FFF + (word >> 16 & 1)) >> 16;
 }
 
+float rounded_to_bf16(float x) {
+  const std::uint32_t word = to_bf16(x) << 16;
+  std::memcpy(&x, &word, sizeof x);
+  return x;
+}
+
 /// The binary16 number next to x toward zero.
 float half_toward_zero(double x) {
   if (!std::isfinite(x) || x == 0) return static_cast<float>(x);

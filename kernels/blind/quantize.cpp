@@ -43,7 +43,7 @@ unsigned encode_e8m0(Format format, float amax, Fault fault) {
       exponent = static_cast<int>(std::floor(std::log2(amax))) - 2;
   } else {
     double sixth = static_cast<double>(amax) / 6;
-    if (fault == Fault::sixth_as_float) sixth = amax * (1.0F / 6.0F);
+    if (fault == Fault::amax_through_bf16) sixth = static_cast<double>(rounded_to_bf16(amax)) / 6;
     if (sixth == 0) return 0;
     exponent = std::ilogb(sixth);
     if (std::ldexp(1.0, exponent) < sixth) ++exponent;
