@@ -75,7 +75,10 @@ class Runner {
   [[nodiscard]] rc::Shrinkable<ExperimentPtr> generate(std::int64_t index) const {
     const auto i = static_cast<std::uint64_t>(index);
     const rc::Random random(mix(mix(seed_ ^ hash_of(property_.id)) + i));
-    return property_.generate(claims_[i % claims_.size()], random);
+    const Claim& claim = claims_[i % claims_.size()];
+    if (property_.enumerate)
+      return property_.enumerate(claim, index / static_cast<std::int64_t>(claims_.size()), random);
+    return property_.generate(claim, random);
   }
 
   [[nodiscard]] std::vector<Trial> ask(std::span<const ExperimentPtr> experiments) const {

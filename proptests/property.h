@@ -22,6 +22,12 @@ struct Property {
   std::function<bool(const kernels::Claim&)> applies;
   /// A case for this claim, with its shrinks. Depends on the arguments alone.
   std::function<rc::Shrinkable<ExperimentPtr>(const kernels::Claim&, const rc::Random&)> generate;
+  /// Set instead of `generate` where the cases go through a finite domain: case 0, 1, 2, ... of
+  /// this claim; the random words decide what the domain leaves open. Beyond its size it starts
+  /// over.
+  std::function<rc::Shrinkable<ExperimentPtr>(const kernels::Claim&, std::int64_t index,
+                                              const rc::Random&)>
+      enumerate = {};
 };
 
 [[nodiscard]] std::vector<Property> quantize_properties();

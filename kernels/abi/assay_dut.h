@@ -101,7 +101,7 @@ enum assay_dut_layout {
   ASSAY_DUT_STRIDED = 0, /* at i * strides[0] + j * strides[1], in elements */
   /* Scale factors of one byte, cuBLAS and CUTLASS "128x4": with C = columns, at
    * ((i/128) * ceil(C/4) + j/4) * 512 + (i%32) * 16 + ((i%128)/32) * 4 + j%4; allocated whole,
-   * padding zero (written as zero where it is an output). */
+   * padding zero (written as zero where it is an output; see ASSAY_DUT_ANY_PADDING). */
   ASSAY_DUT_SCALES_128X4 = 1
 };
 
@@ -150,7 +150,12 @@ enum assay_dut_flags {
   ASSAY_DUT_DETERMINISTIC = 1u, /* equal calls give equal bits */
   ASSAY_DUT_STRIDES = 2u, /* takes any row stride; without it rows are dense                     */
   ASSAY_DUT_STREAM = 4u,  /* launches on call->stream                                            */
-  ASSAY_DUT_GRAPH = 8u    /* may be captured; the harness then replays the graph as well         */
+  ASSAY_DUT_GRAPH = 8u,   /* may be captured; the harness then replays the graph as well         */
+  /* The padding of swizzled scale factors may hold anything; without it, it arrives as zeros. */
+  ASSAY_DUT_ANY_PADDING = 16u,
+  /* A row of a product has the same bits whatever other rows are in the call (no split of k that
+   * depends on m or n). Follows by itself from the accumulators exact and fp32_fixed_order. */
+  ASSAY_DUT_BATCH_INVARIANT = 32u
 };
 
 /* What an entry says it computes. It selects the oracle and the criterion: a kernel that rounds

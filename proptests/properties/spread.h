@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Rows that do not follow each other, for claims that take strides.
+
+#include "proptests/device.h"
+#include "proptests/generators.h"
+
+namespace assay::proptests {
+
+struct Spread {
+  std::int64_t gap = 0;  ///< Call::row_gap
+  std::uint8_t pad = 0;
+};
+
+/// Dense in half of the cases, and always where the claim lacks ASSAY_DUT_STRIDES. The padding
+/// holds zeros, or what reads as NaN in one format or another.
+[[nodiscard]] inline Spread draw_spread(Draw& draw, const kernels::Claim& claim) {
+  if ((claim.flags & ASSAY_DUT_STRIDES) == 0 || draw.one_in(2)) return {};
+  return {draw.between(1, 17), draw.of<std::uint8_t>({0x00, 0x7F, 0xFF, 0x77})};
+}
+inline void spread(Call& call, const Spread& spread) {
+  call.row_gap = spread.gap;
+  call.pad = spread.pad;
+}
+
+}  // namespace assay::proptests
