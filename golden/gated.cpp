@@ -24,7 +24,7 @@ void require_limit(std::optional<float> limit) {
 
 RationalValue clamp(const RationalValue& x, std::optional<float> limit, bool below_too) {
   if (!limit) return x;
-  const RationalValue top = to_rational(value_of(*limit));
+  RationalValue top = to_rational(value_of(*limit));
   if (less(top, x)) return top;
   if (below_too && less(x, -top)) return -top;
   return x;

@@ -77,7 +77,7 @@ Enclosure silu_enclosure(const Rational& x, int bits) {
 // + 1; once only, as x + 1 + exp(x), of which it is a positive multiple, rises.
 // -1.27847 < x* < -1.27846 by the signs of x + 1 + exp(x) there.
 Enclosure silu_range(const Rational& a, const Rational& b, int bits) {
-  const Enclosure at_a = silu_enclosure(a, bits);
+  Enclosure at_a = silu_enclosure(a, bits);
   if (a == b) return at_a;
   const Enclosure at_b = silu_enclosure(b, bits);
   Enclosure range{std::min(at_a.lower, at_b.lower), std::max(at_a.upper, at_b.upper)};

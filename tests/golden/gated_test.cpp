@@ -191,6 +191,62 @@ TEST(GoldenGated, WrongOperandsWithinTheirBoundsAreWithin) {
   EXPECT_GT(beyond, 2000);
 }
 
+// T as docs/bounds.md states it, in long double.
+long double stated(long double g, long double u, long double g_error, long double u_error,
+                   const GatedKernel& claim) {
+  const auto silu = [](long double x) { return x / (1 + std::exp(-x)); };
+  const auto number_of = [](const Rational& x) { return x.convert_to<long double>(); };
+  const long double v = 0x1p-24L;
+  const long double a = g - g_error;
+  const long double b = g + g_error;
+  const long double largest = std::max(std::abs(a), std::abs(b));
+  const long double eps =
+      (number_of(claim.exp_ulps) + number_of(claim.exp_ulps_per_unit) * std::min(largest, 90.0L)) *
+      2 * v;
+  const long double w = a > 0 ? std::exp(-a) : 1;
+  const long double rho = (1 + number_of(claim.division_ulps) * 2 * v) * (1 + v) * (1 + v) /
+                              ((1 - w * eps - 0x1p-126L) * (1 - v)) -
+                          1;
+  long double least = std::min(silu(a), silu(b));
+  if (a < -1.27846L && b > -1.27847L) least = std::min(least, -0.27847L);
+  const long double ds = std::max(std::max(silu(a), silu(b)) - silu(g), silu(g) - least);
+  const long double c = std::min(b, -87.0L);
+  const long double cut_off = a <= -87 ? -c * std::exp(c) : 0;
+  const long double reach = std::abs(u) + u_error;
+  const long double h = claim.flush_subnormals ? 0x1p-126L : 0x1p-150L;
+  return (ds + rho * (std::abs(silu(g)) + ds) + cut_off) * reach + std::abs(silu(g)) * u_error +
+         3 * h * (1 + rho) * std::max(1.0L, largest) * std::max(1.0L, reach);
+}
+
+TEST(GoldenGated, TIsTheStatedOne) {
+  GatedKernel accurate;
+  accurate.exp_ulps_per_unit = 0;
+  GatedKernel sloppy;
+  sloppy.division_ulps = 2;
+  int compared = 0;
+  for (const GatedKernel& claim : {GatedKernel{}, accurate, sloppy}) {
+    for (const float g : {-100.0F, -88.5F, -86.0F, -5.0F, -1.25F, -0.25F, 0.5F, 3.0F, 40.0F}) {
+      for (const float error : {0.0F, 0x1p-10F, 1.0F}) {
+        for (const float u : {0x1p-20F, 1.5F, -7.0F}) {
+          GatedKernel unrounded = claim;
+          unrounded.intermediate = nullptr;
+          const Bound g_bound{true, Exact::from_float(error).rational(), ""};
+          const Bound u_bound{true, Exact::from_float(error / 4).rational(), ""};
+          const Bound t = gated_bound(number(g), g_bound, number(u), u_bound, unrounded);
+          ASSERT_TRUE(t.judgeable);
+          const long double expected = stated(g, u, error, error / 4, unrounded);
+          const auto computed = t.error.convert_to<long double>();
+          // Differences of silu cancel in long double: 2^-60 of the operands on either side.
+          const long double cancelled = error == 0 ? 0 : 0x1p-60L * std::abs(g * u);
+          EXPECT_LE(std::abs(computed - expected), expected * 1e-11L + cancelled) << g << ' ' << u;
+          ++compared;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(compared, 243);
+}
+
 TEST(GoldenGated, FlushingAndBf16OperandsNeedTheClaim) {
   GatedKernel flushing;
   flushing.flush_subnormals = true;
