@@ -302,8 +302,8 @@ std::int64_t Report::cases() const {
 
 std::vector<Property> catalogue() {
   std::vector<Property> all;
-  for (auto* part : {codec_properties, quantize_properties, dequantize_properties, gemm_properties,
-                     qat_properties})
+  for (auto* part : {codec_properties, convert_properties, quantize_properties,
+                     dequantize_properties, gemm_properties, qat_properties})
     for (Property& property : part()) all.push_back(std::move(property));
   return all;
 }

@@ -35,6 +35,7 @@ struct Property {
 [[nodiscard]] std::vector<Property> gemm_properties();
 [[nodiscard]] std::vector<Property> qat_properties();
 [[nodiscard]] std::vector<Property> codec_properties();
+[[nodiscard]] std::vector<Property> convert_properties();
 
 /// All of the above, in this order.
 [[nodiscard]] std::vector<Property> catalogue();

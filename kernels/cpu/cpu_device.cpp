@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/element.h"
 #include "kernels/cpu/kernels.h"
+#include "kernels/cpu/operations.h"
 
 namespace assay::kernels {
 namespace {
@@ -47,18 +48,27 @@ std::vector<Claim> all_claims() {
   for (const BlockFormat* format : trained)
     for (const char* operation : {"qat_forward", "qat_backward"})
       claims.push_back({operation, nullptr, format});
+  for (Claim& claim : cpu::operation_claims()) claims.push_back(std::move(claim));
   return claims;
 }
 
 bool same(const Claim& a, const Claim& b) {
   return a.operation == b.operation && a.a == b.a && a.b == b.b && a.rounding == b.rounding &&
-         a.scale_layout == b.scale_layout && a.output == b.output;
+         a.scale_layout == b.scale_layout && a.output == b.output && a.code == b.code &&
+         a.profile == b.profile && a.gate_layout == b.gate_layout &&
+         a.group_layout == b.group_layout && a.random == b.random && a.random_bits == b.random_bits;
 }
 
 class CpuDevice final : public TypedDevice {
  public:
   [[nodiscard]] std::string name() const override { return "cpu"; }
   [[nodiscard]] std::vector<Claim> claims() const override { return claims_; }
+
+  Status run(const Claim& claim, const assay_dut_call& call) const override {
+    const cpu::Operation* operation = cpu::find_operation(call.operation);
+    if (operation == nullptr) return TypedDevice::run(claim, call);
+    return has(claim) ? operation->run(claim, call) : Status::not_supported;
+  }
 
   Status quantize(const Claim& claim, std::span<const float> x,
                   formats::BlockScaledTensor& out) const override {

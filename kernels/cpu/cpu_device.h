@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The in-tree CPU kernels: quantize, dequantize, FP4 GEMM with FP32 accumulation, and the QAT step.
-// Plain loops over OpenMP threads; every result is the same for any number of threads.
+// The in-tree CPU kernels: quantize, dequantize, FP4 GEMM with FP32 accumulation, the QAT step,
+// and the operations of cpu/operations.h. Plain loops over OpenMP threads; every result is the same
+// for any number of threads.
 
 #include <memory>
 
