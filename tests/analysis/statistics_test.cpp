@@ -55,6 +55,19 @@ TEST(Wilson, NoTrialsSayNothing) {
   EXPECT_THROW((void)wilson(2, 1), std::invalid_argument);
 }
 
+TEST(Histogram, BinsAreEqualPartsOfTheRange) {
+  // [-2, 6) in 4 bins of width 2: both ends of each.
+  const std::vector<double> v{-2, -0.25, 0, 1.75, 2, 3.75, 4, 5.75};
+  const auto h = histogram(v, -2, 6, 4);
+  EXPECT_EQ(h.bins, (std::vector<std::uint64_t>{2, 2, 2, 2}));
+  EXPECT_EQ(h.below + h.above, 0U);
+  EXPECT_EQ(h.low, -2);
+  EXPECT_EQ(h.high, 6);
+  EXPECT_EQ(histogram(v, -2, 6, 1).bins, (std::vector<std::uint64_t>{8}));
+  EXPECT_THROW((void)histogram(v, 0, 1, 0), std::invalid_argument);
+  EXPECT_THROW((void)histogram(v, 1, 1, 4), std::invalid_argument);
+}
+
 TEST(Histogram, CountsEveryValueOnce) {
   const std::vector<double> v{-1, 0, 0.49, 0.5, 0.99, 1, std::nan("")};
   const auto h = histogram(v, 0, 1, 2);

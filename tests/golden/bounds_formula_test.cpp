@@ -107,6 +107,18 @@ TEST(GoldenBoundsFormula, TOfFp32InAnyOrder) {
   EXPECT_GT(with_underflow, 100);
 }
 
+// Point 5, at its edge: n = 1, (1 + gamma(1)) (2^127 + x) reaches 2^128 - 2^103 at
+// x = (2^128 - 2^103)(1 - 2^-24) - 2^127.
+TEST(GoldenBoundsFormula, OverflowIsPossibleFromTheThresholdOn) {
+  const auto power = [](int e) { return Exact::power_of_two(e); };
+  const Exact edge = power(127) - power(103) - power(104) + power(79);
+  for (const Exact& beyond : {Exact(0), power(60)})
+    EXPECT_FALSE(
+        fp32_any_order(std::vector<Term>{{{power(127)}, 0}, {{edge + beyond}, 0}}).judgeable);
+  EXPECT_TRUE(
+      fp32_any_order(std::vector<Term>{{{power(127)}, 0}, {{edge - power(60)}, 0}}).judgeable);
+}
+
 // Point 6. A 24-bit sum is exact, one of 25 bits is not; multiples of 2^-149 are, 2^-150 is not.
 TEST(GoldenBoundsFormula, WhereFp32IsExactInAnyOrder) {
   const auto t_of = [](std::initializer_list<std::initializer_list<Exact>> rows) {

@@ -242,6 +242,16 @@ TEST(QatJudge, ArraysOfAnotherSizeFail) {
   EXPECT_EQ(judge_forward(step.c, step.y).mismatch->where, "y");
 }
 
+TEST(QatJudge, AStepThatMayOverflowEverywhereDecidesNothing) {
+  Step step(kernels::Estimator::identity);
+  step.c.w.assign(step.c.w.size(), 0.5F);
+  step.c.x.assign(step.c.x.size(), 3e38F);
+  step.c.dy.assign(step.c.dy.size(), 3e38F);
+  EXPECT_FALSE(judge_backward(step.c, step.gradients).decided);
+  EXPECT_FALSE(judge_backward(step.c, step.gradients).mismatch);
+  EXPECT_FALSE(judge_forward(step.c, step.y).decided);
+}
+
 TEST(QatJudge, AnExactNanIsDemandedOnlyWhereThereIsABound) {
   Step step(kernels::Estimator::lsq);
   step.c.w[0] = nan_value;  // its block's d scale is NaN, and so is y's first column

@@ -109,6 +109,108 @@ INSTANTIATE_TEST_SUITE_P(
     All, BadRecipes,
     ::testing::Values(
         BadRecipe{"Version", [](nlohmann::json& j) { j["schema_version"] = 2; }, "must be 1"},
+        BadRecipe{
+            "UnknownReencode",
+            [](nlohmann::json& j) {
+              j["classes"][0]["activation"] = {{"format", "deepseek-v4"}, {"reencode", "fp8-x"}};
+            },
+            "unknown block format"},
+        BadRecipe{"ReencodeOfFp32Scales",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["activation"] = {{"format", "nvfp4"},
+                                                     {"reencode", "fp8-deepseek-v4"}};
+                  },
+                  "e8m0 scales"},
+        BadRecipe{
+            "ReencodeOfACast",
+            [](nlohmann::json& j) {
+              j["classes"][0]["activation"] = {{"format", "bf16"}, {"reencode", "fp8-deepseek-v4"}};
+            },
+            "e8m0 scales"},
+        BadRecipe{"RandomBitsTooMany",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["activation"] = {
+                        {"format", "nvfp4"}, {"rounding", "stochastic"}, {"random_bits", 17}};
+                  },
+                  "must lie in"},
+        BadRecipe{"RandomBitsNone",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["activation"] = {
+                        {"format", "nvfp4"}, {"rounding", "stochastic"}, {"random_bits", 0}};
+                  },
+                  "must lie in"},
+        BadRecipe{"RandomBitsWithoutNeed",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["activation"] = {{"format", "nvfp4"}, {"random_bits", 4}};
+                  },
+                  "exactly when its rounding is stochastic"},
+        BadRecipe{"UnknownRounding",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["activation"] = {{"format", "nvfp4"}, {"rounding", "up"}};
+                  },
+                  "unknown rounding mode"},
+        BadRecipe{"OneSidedBlock",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["activation"] = {{"format", "nvfp4"}, {"block", {16}}};
+                  },
+                  "[rows, columns]"},
+        BadRecipe{"NegativeBlock",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["activation"] = {{"format", "nvfp4"}, {"block", {1, -1}}};
+                  },
+                  "must lie in"},
+        BadRecipe{"UnknownScales",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["activation"] = {{"format", "nvfp4"}, {"scales", "x"}};
+                  },
+                  "known: rule"},
+        BadRecipe{
+            "ScalesWithoutNeed",
+            [](nlohmann::json& j) {
+              j["classes"][0]["activation"] = {{"format", "nvfp4"}, {"scales", "least_squares"}};
+            },
+            "no scale rule"},
+        BadRecipe{"UnknownOperandKey",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["activation"] = {{"format", "nvfp4"}, {"bits", 4}};
+                  },
+                  "unknown key \"bits\""},
+        BadRecipe{"Fp32WithFractionBits",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["accumulator"] = {{"kind", "fp32"}, {"fraction_bits", 13}};
+                  },
+                  "exactly when its kind is truncating"},
+        BadRecipe{"TruncatingWithout",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["accumulator"] = {{"kind", "truncating"}};
+                  },
+                  "exactly when its kind is truncating"},
+        BadRecipe{"FractionBitsNone",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["accumulator"] = {{"kind", "truncating"}, {"fraction_bits", 0}};
+                  },
+                  "must lie in"},
+        BadRecipe{
+            "FractionBitsTooMany",
+            [](nlohmann::json& j) {
+              j["classes"][0]["accumulator"] = {{"kind", "truncating"}, {"fraction_bits", 53}};
+            },
+            "must lie in"},
+        BadRecipe{"UnknownSte", [](nlohmann::json& j) { j["classes"][0]["ste"] = "x"; },
+                  "known: identity"},
+        BadRecipe{"UnknownMaster", [](nlohmann::json& j) { j["master"] = "nvfp4"; },
+                  "not a format"},
+        BadRecipe{"ScalingNotPositive", [](nlohmann::json& j) { j["loss_scaling"]["initial"] = 0; },
+                  "must be positive"},
+        BadRecipe{"ScalingText", [](nlohmann::json& j) { j["loss_scaling"]["initial"] = "1"; },
+                  "must be positive"},
+        BadRecipe{"ScalingInterval",
+                  [](nlohmann::json& j) { j["loss_scaling"]["growth_interval"] = 0; },
+                  "must lie in"},
+        BadRecipe{"ScheduleExperts", [](nlohmann::json& j) { j["schedule"][0]["experts"] = {-1}; },
+                  "must lie in"},
+        BadRecipe{"NameNumber", [](nlohmann::json& j) { j["name"] = 3; }, "must be"},
+        BadRecipe{"NoteNumber", [](nlohmann::json& j) { j["notes"] = {1}; }, "must be"},
         BadRecipe{"MissingKey", [](nlohmann::json& j) { j.erase("source"); },
                   "lacks the key \"source\""},
         BadRecipe{"UnknownKey", [](nlohmann::json& j) { j["clases"] = 1; },
@@ -141,6 +243,50 @@ INSTANTIATE_TEST_SUITE_P(
                   },
                   "block format"}),
     [](const auto& info) { return info.param.name; });
+
+TEST(Recipe, EveryMemberIsRead) {
+  const Recipe r = parse_recipe(R"({"schema_version":1,"name":"n","summary":"s","source":"o",
+    "notes":["a","b"],"high_precision":"fp16","master":"fp16",
+    "classes":[{"class":"dense","weight":{"format":"nvfp4","rounding":"stochastic","random_bits":16},
+      "activation":"mxfp4-floor","gradient":{"format":"e4m3","rounding":"toward_zero"},"ste":"lsq",
+      "accumulator":{"kind":"truncating","fraction_bits":52,"promotion":1048576}}],
+    "loss_scaling":{"kind":"dynamic","initial":1024,"growth_interval":200},
+    "schedule":[{"step":5,"class":"dense","weight":"nvfp4","experts":[0,1048576]},
+                {"step":5,"class":"head","weight":"nvfp4","experts":"all"}]})",
+                                "test");
+  EXPECT_EQ(r.name, "n");
+  EXPECT_EQ(r.summary, "s");
+  EXPECT_EQ(r.source, "o");
+  EXPECT_EQ(r.notes, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(r.high_precision.element, &formats::fp16);
+  EXPECT_EQ(r.master, &formats::fp16);
+  const auto& dense = r.classes.at(static_cast<std::size_t>(TensorClass::dense));
+  ASSERT_TRUE(dense);
+  EXPECT_EQ(dense->weight.format_name(), "nvfp4");
+  EXPECT_EQ(dense->weight.rounding, formats::RoundingMode::stochastic);
+  EXPECT_EQ(dense->weight.random_bits, 16);
+  EXPECT_EQ(dense->activation.format_name(), "mxfp4-floor");
+  EXPECT_EQ(dense->gradient.element, &formats::e4m3);
+  EXPECT_EQ(dense->gradient.rounding, formats::RoundingMode::toward_zero);
+  EXPECT_EQ(dense->ste, SteKind::lsq);
+  EXPECT_EQ(dense->accumulator.kind, "truncating");
+  EXPECT_EQ(dense->accumulator.fraction_bits, 52);
+  EXPECT_EQ(dense->accumulator.promotion, 1048576);
+  EXPECT_EQ(r.loss_scaling.kind, "dynamic");
+  EXPECT_EQ(r.loss_scaling.initial, 1024);
+  EXPECT_EQ(r.loss_scaling.growth_interval, 200);
+  ASSERT_EQ(r.schedule.size(), 2U);
+  EXPECT_EQ(r.schedule[0].step, 5);
+  EXPECT_EQ(r.schedule[0].experts, (std::vector<int>{0, 1048576}));
+  EXPECT_TRUE(r.schedule[1].experts.empty());
+  EXPECT_EQ(r.schedule[1].tensor_class, TensorClass::head);
+  // What a class leaves out is in high precision, identity, FP32.
+  const Treatment other = r.treatment(TensorClass::expert, 0, 0);
+  EXPECT_EQ(other.weight.element, &formats::fp16);
+  EXPECT_EQ(other.gradient.element, &formats::fp16);
+  EXPECT_EQ(other.ste, SteKind::identity);
+  EXPECT_EQ(other.accumulator.kind, "fp32");
+}
 
 TEST(Recipe, AFileIsReadLikeAnEmbeddedRecipe) {
   const ScratchFolder folder;

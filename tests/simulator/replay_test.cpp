@@ -115,6 +115,39 @@ TEST(Replay, ABiasDecidesInSelectionSpace) {
   EXPECT_NEAR(router.margins[0], 2 + sigmoid(1 / n) - sigmoid(1.125 / n), 1e-14);
 }
 
+// A second block like the first, listed its router named under an earlier layer. It reads the
+// stream with the errors of both linears, of which the first belongs to the first router.
+TEST(Replay, ARouterOwnsTheErrorsSinceTheOneBefore) {
+  TinyRecording tiny;
+  const std::string ops =
+      R"("numbers":{"k":1,"experts":2}},
+{"id":"lin2","kind":"linear","class":"expert","inputs":[],"tensors":{"weight":"w","input":"x"},"layer":1},
+{"id":"sum2","kind":"add","class":"residual","inputs":["sum","lin2"],"tensors":{},"layer":1},
+{"id":"norm2","kind":"rmsnorm","class":"norm","inputs":["sum2"],"tensors":{"norm_weight":"norm","residual":"residual"},"layer":1,"numbers":{"eps":0}},
+{"id":"router2","kind":"linear","class":"router","inputs":["norm2"],"tensors":{"weight":"router","input":"residual"},"layer":-1},
+{"id":"top2","kind":"top_k","class":"router","inputs":["router2"],"tensors":{},"layer":1,"numbers":{"k":1,"experts":2}})";
+  const auto recording = Recording::open(tiny.write(R"("numbers":{"k":1,"experts":2}})", ops));
+  const auto result = replay(recording, load_recipe("mxfp4-rceil"));
+  ASSERT_EQ(result.routers.size(), 2U);
+  const auto& second = result.routers[0];
+  const auto& first = result.routers[1];
+  EXPECT_EQ(second.op, "router2") << "in the order of the layers";
+  EXPECT_EQ(first.op, "router");
+  EXPECT_EQ(first.local.noise_sd, first.accumulated.noise_sd);
+  EXPECT_EQ(second.local.noise_sd, first.local.noise_sd) << "the same linear, the same stream";
+  double sum = 0;  // both errors: twice that of RouterOfTheHandMadeRecording
+  for (std::size_t t = 0; t < 3; ++t) {
+    const double a = tiny.residual[2 * t];
+    const double b = tiny.residual[2 * t + 1];
+    const double a2 = a - 2 * tiny.x[2 * t + 1] * 0.0625;
+    const double b2 = b - 2 * tiny.x[2 * t + 1] * 0.25;
+    const double n = std::sqrt((a * a + b * b) / 2);
+    const double n2 = std::sqrt((a2 * a2 + b2 * b2) / 2);
+    sum += std::pow(a2 / n2 - a / n, 2) + std::pow(b2 / n2 - b / n, 2);
+  }
+  EXPECT_NEAR(second.accumulated.noise_sd, std::sqrt(sum / 6), 1e-14);
+}
+
 TEST(Replay, RefusesARecordingWithANan) {
   TinyRecording tiny;
   tiny.x[3] = std::numeric_limits<float>::quiet_NaN();

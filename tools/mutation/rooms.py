@@ -46,7 +46,8 @@ ROOMS = {
          "formats_learned_scale_test", "formats_golden_test", "formats_block_golden_test", *_SWEEPS, *_CERTIFY)),
     "simulator": Room(
         ("simulator/*.cpp",), (),
-        ("recipe_test", "network_test", "npy_test", "figures_test", "writer_test", "recording_json_test", "dtype_test", "shard_test",
+        ("recipe_test", "network_test", "npy_test", "figures_test", "fake_quantize_test",
+         "writer_test", "recording_json_test", "dtype_test", "shard_test",
          "fuzz.npy.corpus", "fuzz.safetensors.corpus", "fuzz.recording.corpus", "recording_test",
          "replay_test", "report_test")),
     "judgement": Room(
@@ -90,6 +91,7 @@ FIRST = (
     ("simulator/dtype*", ("dtype_test",)),
     ("simulator/network*", ("network_test", "figures_test")),
     ("simulator/recipe*", ("recipe_test",)),
+    ("simulator/fake_quantize*", ("fake_quantize_test",)),
     ("simulator/error_figures*", ("figures_test",)),
     ("simulator/router_noise*", ("figures_test",)),
     ("simulator/strict_json*", ("npy_test",)),
