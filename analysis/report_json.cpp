@@ -5,6 +5,7 @@
 
 #include "analysis/report.h"
 #include "analysis/statistics.h"
+#include "proptests/batch_json.h"
 
 namespace assay::analysis {
 namespace {
@@ -18,32 +19,20 @@ Json figures(const simulator::ErrorFigures& f) {
 }
 
 Json verdict_json(const proptests::Verdict& v) {
-  Json j{{"property", v.property},
-         {"section", v.section},
-         {"statement", v.statement},
-         {"status", proptests::name_of(v.status)},
-         {"cases", v.cases},
-         {"undecided", v.undecided},
-         {"not_supported", v.not_supported},
-         {"detail", v.detail},
-         {"counterexample", nullptr}};
-  if (v.counterexample) {
-    const auto& c = *v.counterexample;
-    Json operands = Json::array();
-    for (const auto& o : c.operands) operands.push_back({{"name", o.name}, {"text", o.text}});
-    j["counterexample"] = {{"case_index", c.case_index},
-                           {"token", c.token},
-                           {"shrink_steps", c.shrink_steps},
-                           {"where", c.mismatch.where},
-                           {"criterion", c.mismatch.criterion},
-                           {"expected", c.mismatch.expected},
-                           {"observed", c.mismatch.observed},
-                           {"exact", c.mismatch.exact},
-                           {"distance", c.mismatch.distance},
-                           {"operands", std::move(operands)},
-                           {"replay", c.replay}};
-  }
-  return j;
+  return {
+      {"property", v.property},
+      {"section", v.section},
+      {"statement", v.statement},
+      {"status", proptests::name_of(v.status)},
+      {"planned", v.planned},
+      {"cases", v.cases},
+      {"undecided", v.undecided},
+      {"not_supported", v.not_supported},
+      {"flakes", v.flakes},
+      {"detail", v.detail},
+      {"worst_share_of_bound", v.points.empty() ? Json(nullptr) : number(v.points[0].share())},
+      {"error_points", proptests::to_json(v.points)},
+      {"counterexample", v.counterexample ? proptests::to_json(*v.counterexample) : Json(nullptr)}};
 }
 
 Json operand_json(const simulator::OperandFormat& o) {
@@ -190,6 +179,12 @@ Json certification_json(const proptests::Report& c) {
   return {{"device", c.device},
           {"seed", c.seed},
           {"cases_per_property", c.cases_per_property},
+          {"entry", c.entry},
+          {"profile", c.profile},
+          {"profile_hash", c.profile_hash},
+          {"waivers_judged_on", c.today},
+          {"unfinished", c.unfinished()},
+          {"claims", c.claims.empty() ? Json::array() : Json::parse(c.claims)},
           {"verdicts", list(c.verdicts, verdict_json)}};
 }
 

@@ -15,7 +15,9 @@ namespace assay::proptests {
 
 struct Ruling {
   bool decided = true;  ///< false: no element of the answer could be judged
-  std::optional<Mismatch> mismatch;
+  std::optional<Mismatch> mismatch = std::nullopt;
+  /// The result that takes the largest share of its bound, where one has a bound above 0.
+  std::optional<ErrorPoint> worst = std::nullopt;
 };
 
 class Experiment {

@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "golden/codec.h"
@@ -56,6 +58,19 @@ std::optional<Mismatch> compare_bytes(const char* name, const std::vector<std::u
 }
 
 /// The upper half alone would turn a NaN whose payload is below it into an infinity.
+/// In doubles, for reports: no verdict depends on it.
+std::optional<ErrorPoint> error_point(const formats::FormatSpec& output, float observed,
+                                      const RationalValue& exact, const golden::Bound& bound) {
+  if (!bound.judgeable || bound.error == 0 || !exact.is_finite() || !std::isfinite(observed))
+    return std::nullopt;
+  const double truth = std::fabs(approximate(exact.number));
+  const double t = approximate(bound.error);
+  const int exponent = std::max(std::ilogb(truth + t), 1 - output.bias);
+  const double half_ulp = std::ldexp(1.0, exponent - output.mantissa_bits - 1);
+  const golden::Rational difference = golden::Rational(observed) - exact.number;
+  return ErrorPoint{truth, t + half_ulp, std::fabs(approximate(difference))};
+}
+
 std::uint32_t code_of(const formats::FormatSpec& output, std::uint32_t fp32_bits) {
   if (&output == &formats::fp32) return fp32_bits;
   const bool nan = (fp32_bits & 0x7FFFFFFFU) > 0x7F800000U;
@@ -155,9 +170,13 @@ Ruling judge_array(const std::string& name, std::int64_t cols, const formats::Fo
     return ruling;
   }
   ruling.decided = exact.empty();
+  const auto note = [&ruling](const ErrorPoint& point) {
+    if (!ruling.worst || point.share() > ruling.worst->share()) ruling.worst = point;
+  };
   for (std::size_t i = 0; i < exact.size(); ++i) {
     const golden::Judgement judgement = judge_number(output, observed[i], exact[i], bounds[i]);
     ruling.decided = ruling.decided || judgement != golden::Judgement::not_judgeable;
+    if (const auto point = error_point(output, observed[i], exact[i], bounds[i])) note(*point);
     if (judgement != golden::Judgement::outside || ruling.mismatch) continue;
     const std::uint32_t nearest =
         golden::encode(output, exact[i], formats::RoundingMode::nearest_even,

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <stdexcept>
 
 #include "proptests/certify.h"
 
@@ -13,6 +14,12 @@ std::string_view name_of(Status status) {
                                                   "skipped", "crash",         "timeout",
                                                   "error",   "expected_fail", "unexpected_pass"};
   return names.at(static_cast<std::size_t>(status));
+}
+
+Status status_named(std::string_view name) {
+  for (int i = 0; i < 9; ++i)
+    if (name_of(static_cast<Status>(i)) == name) return static_cast<Status>(i);
+  throw std::invalid_argument("'" + std::string(name) + "' is no status");
 }
 
 std::string show(const Verdict& v) {
@@ -44,6 +51,7 @@ std::string summary(const Report& report) {
     text += fmt::format("{:<14}{:<46}{:>8} cases", name_of(v.status), v.property, v.cases);
     if (v.undecided > 0) text += fmt::format(", {} undecided", v.undecided);
     if (v.not_supported > 0) text += fmt::format(", {} declined", v.not_supported);
+    if (v.flakes > 0) text += fmt::format(", {} flaky", v.flakes);
     text += '\n';
   }
   return text + totals(report);
@@ -52,10 +60,13 @@ std::string summary(const Report& report) {
 std::string totals(const Report& report) {
   std::string text = fmt::format("{}: {} properties, {} cases, seed {}:", report.device,
                                  report.verdicts.size(), report.cases(), report.seed);
-  for (const Status status : {Status::pass, Status::fail, Status::not_supported, Status::skipped,
-                              Status::error, Status::crash, Status::timeout})
+  for (const Status status :
+       {Status::pass, Status::fail, Status::not_supported, Status::skipped, Status::error,
+        Status::crash, Status::timeout, Status::expected_fail, Status::unexpected_pass})
     if (const auto count = report.count(status); count > 0)
       text += fmt::format(" {} {}", count, name_of(status));
+  if (const auto count = report.unfinished(); count > 0)
+    text += fmt::format(" ({} unfinished)", count);
   return text + '\n';
 }
 

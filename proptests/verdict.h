@@ -22,6 +22,8 @@ enum class Status : std::uint8_t {
   unexpected_pass,
 };
 [[nodiscard]] std::string_view name_of(Status status);
+/// Throws std::invalid_argument for a name that is none.
+[[nodiscard]] Status status_named(std::string_view name);
 
 /// One difference between what was required and what was observed.
 struct Mismatch {
@@ -31,6 +33,14 @@ struct Mismatch {
   std::string observed;
   std::string exact;     ///< the exact value, where there is one
   std::string distance;  ///< in ulps of the output format, where it is defined
+};
+
+/// How far a result was from the exact one, and how far it was allowed to be.
+struct ErrorPoint {
+  double exact = 0;    ///< |exact|
+  double allowed = 0;  ///< T + half an ulp
+  double error = 0;    ///< |observed - exact|
+  [[nodiscard]] double share() const { return error / allowed; }
 };
 
 struct NamedText {
@@ -52,9 +62,12 @@ struct Verdict {
   std::string section;    ///< the specification it follows from
   std::string statement;  ///< what must hold, in one sentence
   Status status = Status::error;
+  std::int64_t planned = 0;        ///< cases that were to run; more than `cases`: unfinished
   std::int64_t cases = 0;          ///< generated and run
   std::int64_t undecided = 0;      ///< of these: no bound exists (an intermediate may overflow)
   std::int64_t not_supported = 0;  ///< of these: declined by the device
+  std::int64_t flakes = 0;         ///< of these: failed, and passed when asked again
+  std::vector<ErrorPoint> points;  ///< largest share of the bound first; empty: nothing has one
   std::string detail;              ///< why, where it is neither pass nor fail
   std::optional<Counterexample> counterexample;
 };

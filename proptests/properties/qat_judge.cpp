@@ -21,6 +21,8 @@ std::vector<RationalValue> rational(const std::vector<golden::Value>& values) {
 void merge(Ruling& into, Ruling from) {
   into.decided = into.decided || from.decided;
   if (!into.mismatch) into.mismatch = std::move(from.mismatch);
+  if (from.worst && (!into.worst || from.worst->share() > into.worst->share()))
+    into.worst = from.worst;
 }
 
 /// d scale is irrational: judged by the lower end of an enclosure, T growing by its width. Where
