@@ -40,6 +40,28 @@ TEST(BlockVariants, OverflowFollowsTheProfileOfTheElement) {
   }
 }
 
+TEST(BlockVariants, ScalesOfATileAreThoseOfItsBlockRows) {
+  constexpr std::int64_t rows = 24;
+  constexpr std::int64_t cols = 40;
+  const std::vector<float> x = matrix(6, rows, cols, 0, false);
+  for (const BlockShape shape : {BlockShape{1, 16}, {2, 16}, {3, 5}, {4, 40}}) {
+    BlockFormat format = article;
+    format.block = shape;
+    const BlockGrid grid = block_grid(shape, rows, cols);
+    std::vector<float> scales;
+    for (std::int64_t b = 0; b < grid.count(); ++b)
+      scales.push_back(0.125F * static_cast<float>(b + 1));
+    QuantizeOptions o;
+    o.scales = scales;
+    const BlockScaledTensor whole = quantize(x, rows, cols, format, o);
+    const BlockScaledTensor tile =
+        BlockQuantizer(format, rows, cols).quantize_tile(x, {0, 0, rows, cols}, scales);
+    EXPECT_EQ(tile.scales, whole.scales) << shape.rows << 'x' << shape.cols;
+    EXPECT_EQ(tile.codes, whole.codes) << shape.rows << 'x' << shape.cols;
+    EXPECT_EQ(whole.codes, golden::quantize(x, rows, cols, format, o).codes);
+  }
+}
+
 TEST(BlockVariants, NibblesOfBlocksOfEveryWidthAreDequantized) {
   constexpr std::int64_t rows = 3;
   constexpr std::int64_t cols = 77;

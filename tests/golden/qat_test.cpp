@@ -378,5 +378,35 @@ TEST(GoldenQat, RejectsWrongShapes) {
   EXPECT_THROW((void)qat_forward(layer), std::invalid_argument);
 }
 
+TEST(GoldenQat, RejectsEveryEmptyOrIncompleteLayer) {
+  const Case c = learned_case(1, 16);
+  const QatLayer good = c.layer(formats::article_attention, Estimator::lsq);
+  EXPECT_NO_THROW((void)qat_forward(good));
+  QatLayer no_rows = good;
+  no_rows.m = 0;
+  no_rows.x = {};
+  QatLayer no_outputs = good;
+  no_outputs.n = 0;
+  no_outputs.w = no_outputs.bias = no_outputs.scales = {};
+  QatLayer no_inputs = good;
+  no_inputs.k = 0;
+  no_inputs.x = no_inputs.w = no_inputs.scales = {};
+  QatLayer no_format = good;
+  no_format.weight_format = nullptr;
+  QatLayer less_w = good;
+  less_w.w = good.w.first(good.w.size() - 1);
+  QatLayer less_scales = good;
+  less_scales.scales = good.scales.first(good.scales.size() - 1);
+  const float one = 1;
+  QatLayer other_bias = good;
+  other_bias.bias = std::span(&one, 1);
+  if (good.n == 1) other_bias.bias = good.x;
+  for (const QatLayer& wrong :
+       {no_rows, no_outputs, no_inputs, no_format, less_w, less_scales, other_bias}) {
+    EXPECT_THROW((void)qat_forward(wrong), std::invalid_argument);
+    EXPECT_THROW((void)qat_backward(wrong, c.dy), std::invalid_argument);
+  }
+}
+
 }  // namespace
 }  // namespace assay::golden
