@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels/abi/operands.h"
+#include "kernels/cpu/rows.h"
 
 namespace assay::kernels {
 namespace {
@@ -42,6 +43,54 @@ struct Unpacked {
     if (!tensor_scale.empty()) t.tensor_scale = tensor_scale[0];
     return t;
   }
+};
+
+/// The call with its padded matrices copied to dense ones, and outputs copied back. An output's
+/// copy starts as what is there, so that elements which the kernel does not write stay as they
+/// were.
+class DenseCall {
+ public:
+  explicit DenseCall(const assay_dut_call& call)
+      : original_(call),
+        call_(call),
+        in_(copied(abi::inputs(call))),
+        out_(copied(abi::outputs(call))) {
+    call_.in = in_.data();
+    call_.out = out_.data();
+  }
+
+  [[nodiscard]] const assay_dut_call& operator*() const { return call_; }
+
+  void store() const {
+    std::size_t next = 0;
+    for (const assay_dut_tensor& t : abi::inputs(original_))
+      if (!abi::is_dense(t)) ++next;
+    for (const assay_dut_tensor& t : abi::outputs(original_))
+      if (!abi::is_dense(t)) cpu::scatter(copies_[next++], t);
+  }
+
+ private:
+  std::vector<assay_dut_tensor> copied(std::span<const assay_dut_tensor> tensors) {
+    std::vector<assay_dut_tensor> dense(tensors.begin(), tensors.end());
+    for (assay_dut_tensor& t : dense) {
+      if (abi::is_dense(t)) continue;
+      std::vector<std::uint8_t>& copy = copies_.emplace_back(cpu::gather<std::uint8_t>(&t));
+      t.data = copy.data();
+      t.bytes = copy.size();
+      std::int64_t step = 1;
+      for (int i = t.ndim - 1; i >= 0; --i) {
+        if (i == t.ndim - 2 && t.type_bits == 4) step = (step + 1) / 2 * 2;
+        t.strides[i] = step;
+        step *= t.shape[i];
+      }
+    }
+    return dense;
+  }
+
+  const assay_dut_call& original_;
+  assay_dut_call call_;
+  std::vector<std::vector<std::uint8_t>> copies_;
+  std::vector<assay_dut_tensor> in_, out_;
 };
 
 /// As much as both have: a kernel that made fewer bytes than asked leaves the rest unwritten.
@@ -128,8 +177,21 @@ QatCall qat_call(const assay_dut_call& call) {
 }  // namespace
 
 Status TypedDevice::run(const Claim& claim, const assay_dut_call& call) const {
-  for (const auto tensors : {abi::inputs(call), abi::outputs(call)})
-    if (!std::all_of(tensors.begin(), tensors.end(), abi::is_dense)) return Status::not_supported;
+  bool dense = true;
+  for (const auto tensors : {abi::inputs(call), abi::outputs(call)}) {
+    dense = dense && std::all_of(tensors.begin(), tensors.end(), abi::is_dense);
+    if (!std::all_of(tensors.begin(), tensors.end(), cpu::has_unit_rows))
+      return Status::not_supported;
+  }
+  if (dense) return run_dense(claim, call);
+  if ((claim.flags & ASSAY_DUT_STRIDES) == 0) return Status::not_supported;
+  const DenseCall copy(call);
+  const Status status = run_dense(claim, *copy);
+  copy.store();
+  return status;
+}
+
+Status TypedDevice::run_dense(const Claim& claim, const assay_dut_call& call) const {
   switch (call.operation) {
     case ASSAY_DUT_QUANTIZE:
       return kernels::quantize(*this, claim, call);

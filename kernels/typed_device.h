@@ -33,7 +33,8 @@ struct QatCall {
   std::span<float> dx, dw, dscale, dbias;  ///< backward outputs; dscale as `scales` (lsq only)
 };
 
-/// Overrides what it has; the rest is not_supported. Calls with padded rows are declined.
+/// Overrides what it has; the rest is not_supported. Padded rows are copied to dense ones and back
+/// where the claim has ASSAY_DUT_STRIDES, and declined otherwise.
 class TypedDevice : public DeviceUnderTest {
  public:
   Status run(const Claim& claim, const assay_dut_call& call) const override;
@@ -46,6 +47,9 @@ class TypedDevice : public DeviceUnderTest {
   virtual Status gemm(const Claim&, const GemmCall&) const;
   virtual Status qat_forward(const Claim&, const QatCall&) const;
   virtual Status qat_backward(const Claim&, const QatCall&) const;
+
+ private:
+  [[nodiscard]] Status run_dense(const Claim& claim, const assay_dut_call& call) const;
 };
 
 }  // namespace assay::kernels

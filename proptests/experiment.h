@@ -26,6 +26,9 @@ class Experiment {
   /// What the device is asked; the experiment owns the memory of its operands. Nothing: the case is
   /// about the library's own host code, which run_host() calls.
   [[nodiscard]] virtual std::optional<Call> call() const { return std::nullopt; }
+  /// A second case that is asked along with this one; what it answers follows in the answer that
+  /// is judged here. Null: there is none.
+  [[nodiscard]] virtual const Experiment* companion() const { return nullptr; }
   /// Outputs hold `poison` bytes when it starts.
   [[nodiscard]] virtual Answer run_host(std::uint8_t poison) const;
   [[nodiscard]] virtual Ruling judge(const Answer& answer) const = 0;

@@ -115,6 +115,7 @@ formats::BlockScaledTensor draw_tensor(Draw& draw, const formats::BlockFormat& f
   t.rows = rows;
   t.cols = cols;
   t.scale_layout = layout;
+  if (rows == 0 || cols == 0) return t;
   t.codes.assign(golden::code_bytes(*format.element, rows, cols, t.layout), 0);
   t.scales.assign(golden::scale_bytes(format, rows, cols, layout), 0);
   const golden::BlockGrid grid = golden::block_grid(format, rows, cols);

@@ -33,6 +33,7 @@ std::string show_matrix(std::span<const float> x, std::int64_t cols) {
 }
 
 std::string show_tensor(const formats::BlockScaledTensor& t) {
+  if (t.rows == 0 || t.cols == 0) return fmt::format("{} x {} {}", t.rows, t.cols, t.format->name);
   const golden::BlockGrid grid = golden::block_grid(*t.format, t.rows, t.cols);
   std::string text = fmt::format("{} x {} {}", t.rows, t.cols, t.format->name);
   if (t.format->tensor_scale == formats::TensorScale::fp32)

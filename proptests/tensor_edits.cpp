@@ -30,6 +30,7 @@ formats::BlockScaledTensor crop(const formats::BlockScaledTensor& t, const Crop&
   out.layout = t.layout;
   out.scale_layout = t.scale_layout;
   out.tensor_scale = t.tensor_scale;
+  if (c.rows == 0 || c.cols == 0) return out;
   out.codes.assign(golden::code_bytes(*t.format->element, c.rows, c.cols, t.layout), 0);
   out.scales.assign(golden::scale_bytes(*t.format, c.rows, c.cols, t.scale_layout), 0);
   const golden::BlockGrid grid = golden::block_grid(*t.format, c.rows, c.cols);
@@ -44,9 +45,22 @@ formats::BlockScaledTensor crop(const formats::BlockScaledTensor& t, const Crop&
   return out;
 }
 
+void fill_padding(formats::BlockScaledTensor& t, std::uint8_t byte) {
+  if (t.scale_layout == formats::ScaleLayout::row_major) return;
+  const golden::BlockGrid grid = golden::block_grid(*t.format, t.rows, t.cols);
+  std::vector<std::uint8_t> padded(t.scales.size(), byte);
+  for (std::int64_t r = 0; r < grid.down; ++r)
+    for (std::int64_t b = 0; b < grid.across; ++b) {
+      const std::int64_t at = golden::scale_index(t.scale_layout, grid.across, r, b);
+      padded[at] = t.scales[at];
+    }
+  t.scales = std::move(padded);
+}
+
 std::vector<TensorEdit> tensor_edits(const formats::BlockScaledTensor& t, bool crops) {
   using Kind = TensorEdit::Kind;
   std::vector<TensorEdit> edits;
+  if (t.rows == 0 || t.cols == 0) return edits;
   if (crops) {
     for (const Piece& p : smaller(t.rows))
       edits.push_back({Kind::crop, {p.first, p.count, 0, t.cols}});

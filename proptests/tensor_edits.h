@@ -24,6 +24,9 @@ struct TensorEdit {
                                                    bool crops = true);
 void perform(const TensorEdit& edit, formats::BlockScaledTensor& t);
 
+/// Sets every byte of a swizzled scale array that belongs to no block.
+void fill_padding(formats::BlockScaledTensor& t, std::uint8_t byte);
+
 /// The rectangle as a tensor of its own.
 [[nodiscard]] formats::BlockScaledTensor crop(const formats::BlockScaledTensor& t, const Crop& c);
 

@@ -40,9 +40,9 @@ std::vector<float> multiply(std::span<const float> a, std::span<const float> b, 
           panel[l * tile_n + j] = j < columns ? b[(first + j) * k + l] : 0.0F;
       std::int64_t i = 0;
       for (; i + tile_m <= m; i += tile_m)
-        micro_kernel<tile_m>(&a[i * k], panel.data(), k, &out[i * n + first], n, columns);
+        micro_kernel<tile_m>(a.data() + i * k, panel.data(), k, &out[i * n + first], n, columns);
       for (; i < m; ++i)
-        micro_kernel<1>(&a[i * k], panel.data(), k, &out[i * n + first], n, columns);
+        micro_kernel<1>(a.data() + i * k, panel.data(), k, &out[i * n + first], n, columns);
     }
   }
   return out;

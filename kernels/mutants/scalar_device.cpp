@@ -49,6 +49,8 @@ std::vector<Claim> all_claims() {
       claim.operation = operation;
       claim.b = b;
     }
+  for (Claim& claim : claims)
+    claim.flags |= ASSAY_DUT_STRIDES | ASSAY_DUT_ANY_PADDING | ASSAY_DUT_BATCH_INVARIANT;
   return claims;
 }
 

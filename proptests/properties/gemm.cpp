@@ -9,6 +9,7 @@
 #include "golden/layout.h"
 #include "proptests/generators.h"
 #include "proptests/properties/gemm_case.h"
+#include "proptests/properties/gemm_draw.h"
 #include "proptests/property.h"
 
 namespace assay::proptests {
@@ -16,8 +17,8 @@ namespace {
 
 using kernels::Claim;
 
-enum class Epilogue : std::uint8_t { none, unread_c, full, rounding };
-enum class Extent : std::uint8_t { small, tail, tall, long_k };
+enum class Epilogue : std::uint8_t { none, unread_c, full, exact, alpha, rounding };
+enum class Extent : std::uint8_t { small, tail, ragged, tall, long_k };
 enum class Special : std::uint8_t { none, nan, cancel };
 
 struct Aspect {
@@ -46,6 +47,8 @@ constexpr std::array aspects{
     Aspect{"tall", Extent::tall, Codes::any, Codes::any, Scales::powers_of_two, Epilogue::none,
            Special::none,
            "rows beyond a tile find their own scale factors and land in their own place"},
+    Aspect{"ragged", Extent::ragged, Codes::any, Codes::any, Scales::powers_of_two, Epilogue::none,
+           Special::none, "any m and n from 1 on and any k, whatever a tile divides them by"},
     Aspect{"long_sums", Extent::long_k, Codes::positive, Codes::positive, Scales::one,
            Epilogue::none, Special::none,
            "long sums lose no bits that the claimed accumulator keeps"},
@@ -54,6 +57,11 @@ constexpr std::array aspects{
     Aspect{"epilogue", Extent::small, Codes::any, Codes::any, Scales::powers_of_two, Epilogue::full,
            Special::none,
            "alpha scales the product, then beta C is added, then the bias, then one rounding"},
+    Aspect{"alpha_exact", Extent::small, Codes::any, Codes::any, Scales::one, Epilogue::alpha,
+           Special::none, "alpha is exactly what was passed: operands leave no room for rounding"},
+    Aspect{"epilogue_exact", Extent::small, Codes::any, Codes::any, Scales::one, Epilogue::exact,
+           Special::none,
+           "alpha meets the sum alone, beta C alone and the bias nothing, to the last bit"},
     Aspect{"unread_c", Extent::small, Codes::any, Codes::any, Scales::one, Epilogue::unread_c,
            Special::none, "where beta is 0, C is not read, NaN or not"},
     Aspect{"output_rounding", Extent::small, Codes::any, Codes::any, Scales::one,
@@ -74,6 +82,9 @@ std::int64_t draw_k(Draw& draw, Extent extent, const Claim& claim) {
     case Extent::tail:
       k = draw.between(1, 160);
       break;
+    case Extent::ragged:
+      k = draw.between(1, 2 * block + 1);
+      break;
     case Extent::tall:
       k = draw.between(1, block + 1);
       break;
@@ -81,29 +92,7 @@ std::int64_t draw_k(Draw& draw, Extent extent, const Claim& claim) {
       k = draw.between(96, 320);
       break;
   }
-  return (k + claim.k_multiple - 1) / claim.k_multiple * claim.k_multiple;
-}
-
-void fill_a(Draw& draw, GemmCase& c, const Aspect& aspect) {
-  if (c.claim.a != nullptr) {
-    c.a = draw_tensor(draw, *c.claim.a, c.m, c.k, c.claim.scale_layout, aspect.a_codes,
-                      aspect.scales);
-    return;
-  }
-  c.a_bf16.assign(c.m * c.k, 0);
-  const bool exact = aspect.scales == Scales::one;
-  for (std::int64_t r = 0; r < c.m; ++r) {
-    const std::int64_t hot = draw.between(0, c.k - 1);
-    for (std::int64_t i = 0; i < c.k; ++i) {
-      std::uint16_t& code = c.a_bf16[r * c.k + i];
-      // Small integers and halves keep every sum exact; otherwise a few binades.
-      constexpr std::array<std::uint16_t, 10> simple{0x0000, 0x3F00, 0x3F80, 0x4000, 0x4040,
-                                                     0x8000, 0xBF00, 0xBF80, 0xC000, 0x40E0};
-      code = exact ? draw.of(simple) : draw.bf16(-6, 6);
-      if (aspect.a_codes == Codes::one_hot) code = i == hot ? 0x3F80 : 0x0000;
-      if (aspect.a_codes == Codes::positive) code &= 0x7FFFU;
-    }
-  }
+  return k;
 }
 
 /// The first element is large and so is the last, with the opposite sign: what lies between is all
@@ -180,6 +169,18 @@ void fill_epilogue(Draw& draw, GemmCase& c, Epilogue epilogue) {
       }
       if (!draw.one_in(3)) fill(c.bias, c.n, -2, 8);
       break;
+    // Few bits, so that every evaluation order is exact in FP32.
+    case Epilogue::alpha:
+      c.alpha = draw.of({1.5F, -2.5F, 0.75F, 3.0F, -5.0F, 0.625F});
+      break;
+    case Epilogue::exact:
+      c.alpha = draw.of({2.0F, -3.0F, 0.5F, 5.0F});
+      c.beta = draw.of({-1.0F, 0.25F, 3.0F, -0.5F});
+      c.c.resize(c.m * c.n);
+      c.bias.resize(c.n);
+      for (float& value : c.c) value = static_cast<float>(draw.between(-64, 64));
+      for (float& value : c.bias) value = static_cast<float>(draw.between(-64, 64));
+      break;
     case Epilogue::rounding:
       // A bias with a last bit half an ulp below that of a small-integer sum: a tie in bf16, or
       // next to one, and in FP32 where the sum is larger.
@@ -188,6 +189,15 @@ void fill_epilogue(Draw& draw, GemmCase& c, Epilogue epilogue) {
         value = draw.near(draw.sign() * (256.0F + static_cast<float>(draw.below(256))), 1);
       break;
   }
+}
+
+/// Around the usual tile sides of small launches; the product of both stays small because golden
+/// computes every element exactly.
+void draw_ragged(Draw& draw, GemmCase& c) {
+  constexpr std::array<std::int64_t, 12> sides{1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33};
+  c.m = draw.of(sides);
+  do c.n = draw.of(sides);
+  while (c.m * c.n > 128);
 }
 
 /// Rows enough to leave a tile of any usual size, often by exactly one.
@@ -201,10 +211,10 @@ GemmCase draw_case(const Aspect& aspect, const Claim& claim, const rc::Random& r
   GemmCase c;
   c.claim = claim;
   c.k = draw_k(draw, aspect.extent, claim);
-  if (aspect.special == Special::cancel && claim.a != nullptr)
-    c.k = (claim.a->block.cols * 3 + claim.k_multiple - 1) / claim.k_multiple * claim.k_multiple;
+  if (aspect.special == Special::cancel && claim.a != nullptr) c.k = claim.a->block.cols * 3;
   c.m = aspect.extent == Extent::long_k ? 1 : draw.between(1, 3);
   c.n = draw.between(1, 3);
+  if (aspect.extent == Extent::ragged) draw_ragged(draw, c);
   if (aspect.extent == Extent::tall) {
     // Both at once is what finds swapped tiles, and is dear: golden multiplies them all.
     const bool both = draw.one_in(32);
@@ -212,45 +222,29 @@ GemmCase draw_case(const Aspect& aspect, const Claim& claim, const rc::Random& r
     if (both || wide) c.n = draw_tall(draw);
     if (both || !wide) c.m = draw_tall(draw);
   }
-  fill_a(draw, c, aspect);
-  c.b = draw_tensor(draw, *claim.b, c.n, c.k, claim.scale_layout, aspect.b_codes, aspect.scales);
+  make_accepted(c);
+  draw_operands(draw, c, aspect.a_codes, aspect.b_codes, aspect.scales);
   if (aspect.special == Special::cancel) make_cancel(draw, c);
   if (aspect.special == Special::nan) make_nan(draw, c);
   fill_epilogue(draw, c, aspect.epilogue);
   return c;
 }
 
-struct Product {
-  const char* name;
-  const formats::FormatSpec* a_element;  ///< null: A is bf16
-  const formats::FormatSpec* b_scale;
-};
-constexpr std::array products{Product{"nvfp4_nvfp4", &formats::e2m1, &formats::ue4m3},
-                              Product{"mxfp4_mxfp4", &formats::e2m1, &formats::e8m0},
-                              Product{"fp8_mxfp4", &formats::e4m3, &formats::e8m0},
-                              Product{"bf16_nvfp4", nullptr, &formats::ue4m3},
-                              Product{"bf16_mxfp4", nullptr, &formats::e8m0}};
-
 }  // namespace
 
 std::vector<Property> gemm_properties() {
   std::vector<Property> properties;
-  for (const Product& product : products)
+  for (const Product& product : gemm_products()) {
     for (const Aspect& aspect : aspects)
-      properties.push_back(
-          {std::string("gemm.") + product.name + "." + aspect.slug,
-           "kernels/device_under_test.h, GEMM; golden/bounds.h, class of the claimed accumulator",
-           aspect.statement,
-           [&product](const Claim& c) {
-             const formats::FormatSpec* a = c.a == nullptr ? nullptr : c.a->element;
-             return c.operation == "gemm" && a == product.a_element && c.b != nullptr &&
-                    c.b->scale == product.b_scale;
-           },
-           [&aspect](const Claim& claim, const rc::Random& random) {
-             return shrinkable_experiment<GemmCase>(
-                 [&] { return draw_case(aspect, claim, random); }, simpler_gemms,
-                 [](GemmCase&& c) { return gemm_experiment(std::move(c)); });
-           }});
+      properties.push_back({gemm_id(product, aspect.slug), product.section, aspect.statement,
+                            [&product](const Claim& c) { return is_product(product, c); },
+                            [&aspect](const Claim& claim, const rc::Random& random) {
+                              return shrinkable_experiment<GemmCase>(
+                                  [&] { return draw_case(aspect, claim, random); }, simpler_gemms,
+                                  [](GemmCase&& c) { return gemm_experiment(std::move(c)); });
+                            }});
+    add_gemm_probes(product, properties);
+  }
   return properties;
 }
 

@@ -4,9 +4,11 @@
 
 #include <rapidcheck.h>
 
+#include <optional>
 #include <vector>
 
 #include "proptests/experiment.h"
+#include "proptests/properties/spread.h"
 
 namespace assay::proptests {
 
@@ -18,6 +20,10 @@ struct GemmCase {
   formats::BlockScaledTensor b;
   float alpha = 1.0F, beta = 0.0F;
   std::vector<float> c, bias;
+  Spread spread;
+  std::optional<std::uint8_t> scale_padding;  ///< what swizzled scale factors are padded with
+  /// This row of A is also multiplied in a call of its own, and must give the same bits there.
+  std::optional<std::int64_t> alone;
 };
 
 [[nodiscard]] ExperimentPtr gemm_experiment(GemmCase c);

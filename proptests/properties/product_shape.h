@@ -24,8 +24,10 @@ std::vector<ProductShape> smaller_shapes(const Case& c) {
     if (p.first % c.claim.b->block.cols == 0 && p.count % c.claim.k_multiple == 0 &&
         (c.claim.a == nullptr || p.first % c.claim.a->block.cols == 0))
       shapes.push_back({m, n, p});
-  for (const Piece& p : smaller(c.m)) shapes.push_back({p, n, {0, c.k}});
-  for (const Piece& p : smaller(c.n)) shapes.push_back({m, p, {0, c.k}});
+  for (const Piece& p : smaller(c.m))
+    if (p.count % c.claim.m_multiple == 0) shapes.push_back({p, n, {0, c.k}});
+  for (const Piece& p : smaller(c.n))
+    if (p.count % c.claim.n_multiple == 0) shapes.push_back({m, p, {0, c.k}});
   return shapes;
 }
 
