@@ -29,6 +29,8 @@ Action declare_convert(CLI::App& app);
 Action declare_quantize(CLI::App& app);
 Action declare_dequantize(CLI::App& app);
 Action declare_certify(CLI::App& app);
+Action declare_vectors(CLI::App& app);
+Action declare_judge(CLI::App& app);
 Action declare_replay(CLI::App& app);
 Action declare_bench(CLI::App& app);
 
@@ -58,6 +60,15 @@ inline constexpr std::array verbs{
          "assay certify cpu --property quantize.nvfp4 --cases 10000 --seed 7\n"
          "assay certify cuda --cases 100 --json report.json --html report.html\n",
          declare_certify},
+    Verb{"vectors", "write cases as text for a simulator that cannot be called",
+         "assay vectors quantize-1.0 --claim 'quantize a=mxfp4-rceil' --out cases.txt\n"
+         "assay vectors gemm.nvfp4 --claim 'gemm a=nvfp4 b=nvfp4 accumulator=truncating "
+         "fraction_bits=25' --cases 20 --out cases.txt\n",
+         declare_vectors},
+    Verb{"judge", "rule on a simulator's answers to the cases of vectors",
+         "assay judge cases.txt answers.txt\n"
+         "assay judge cases.txt - --json report.json < answers.txt\n",
+         declare_judge},
     Verb{"replay", "run a recorded training step under precision recipes",
          "assay replay embedded --recipe nvfp4\n"
          "assay replay embedded --recipe nvfp4 --recipe mxfp4-rceil --html report.html\n"

@@ -196,17 +196,19 @@ class Tensor:
             values = _integers_of(values.detach().cpu()).numpy()
         values = numpy.asarray(values)
         target = self.numpy()
-        if values.dtype.itemsize == target.dtype.itemsize and values.dtype.kind not in "iuf":
-            values = values.view(target.dtype)  # ml_dtypes
+        if values.dtype.isbuiltin != 1:  # ml_dtypes
+            values = values.view(f"uint{8 * values.dtype.itemsize}")
+        if target.dtype.kind == "u" and values.dtype.kind == "f":
+            raise ValueError(f"{self.type} is written as codes (integers of {self.bits} bits or a "
+                             f"type of ml_dtypes or PyTorch), not as {values.dtype}")
         if values.shape == self.shape and self.layout == 1:
             target[:] = 0
             target[self._positions()] = values
         elif values.shape == self.shape and self.bits == 4:
-            codes = values.view(numpy.uint8) if values.dtype.itemsize == 1 else values
-            if codes.size and (codes.min() < 0 or codes.max() > 15):
+            if values.size and (values.min() < 0 or values.max() > 15):
                 raise ValueError("an e2m1 code is not 0 to 15")
             odd = self.shape[-1] % 2
-            codes = numpy.pad(codes.astype(numpy.uint8), [(0, 0)] * (codes.ndim - 1) + [(0, odd)])
+            codes = numpy.pad(values.astype(numpy.uint8), [(0, 0)] * (values.ndim - 1) + [(0, odd)])
             target[...] = codes[..., 0::2] | codes[..., 1::2] << 4
         elif values.shape == target.shape:
             target[...] = values
