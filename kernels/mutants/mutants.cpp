@@ -14,8 +14,8 @@ namespace assay::kernels::mutants {
 std::span<const Mutant> all_mutants() {
   static const std::vector<Mutant> all = [] {
     std::vector<Mutant> rows;
-    for (const auto part :
-         {quantizer_mutants(), product_mutants(), training_mutants(), behaviour_mutants()})
+    for (const auto part : {quantizer_mutants(), product_mutants(), training_mutants(),
+                            behaviour_mutants(), call_mutants()})
       rows.insert(rows.end(), part.begin(), part.end());
     return rows;
   }();

@@ -6,26 +6,11 @@
 #include <map>
 #include <mutex>
 
+#include "kernels/mutants/wrapper.h"
 #include "kernels/mutants/wrong_steps.h"
 
 namespace assay::kernels::mutants {
 namespace {
-
-/// The right kernel, for a wrapper to misuse.
-class Wrapper : public TypedDevice {
- public:
-  explicit Wrapper(std::string_view id)
-      : name_("mutants." + std::string(id)), inner_(make_scalar_device(name_, right_steps())) {}
-  [[nodiscard]] std::string name() const override { return name_; }
-  [[nodiscard]] std::vector<Claim> claims() const override { return inner_->claims(); }
-
- protected:
-  [[nodiscard]] const TypedDevice& inner() const { return *inner_; }
-
- private:
-  std::string name_;
-  std::unique_ptr<TypedDevice> inner_;
-};
 
 class WritesNothing final : public Wrapper {
  public:

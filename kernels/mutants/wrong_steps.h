@@ -13,5 +13,6 @@ namespace assay::kernels::mutants {
 [[nodiscard]] std::span<const Mutant> product_mutants();
 [[nodiscard]] std::span<const Mutant> training_mutants();
 [[nodiscard]] std::span<const Mutant> behaviour_mutants();
+[[nodiscard]] std::span<const Mutant> call_mutants();
 
 }  // namespace assay::kernels::mutants

@@ -269,20 +269,24 @@ std::vector<Property> codec_properties() {
     const std::string source(spec->source);
     for (const Aspect& aspect : aspects)
       properties.push_back(
-          {prefix + aspect.slug, source, aspect.statement, nullptr,
+          {prefix + aspect.slug,
+           source +
+               "; IEEE 754-2019, sections 4.3 and 7.4; formats/spec.h, RoundingMode and Policy",
+           aspect.statement, nullptr,
            [spec, &aspect](const kernels::Claim&, const rc::Random& random) {
              return shrinkable_experiment<Case>(
                  [&] { return draw_case(*spec, aspect.source, random); }, simpler,
                  [](Case&& c) { return std::make_shared<EncodeExperiment>(std::move(c)); });
            }});
-    properties.push_back({prefix + "decode_array", source,
+    properties.push_back({prefix + "decode_array", source + "; formats/spec.h, FormatSpec",
                           "arrays of codes of every length have the values of the format's table",
                           nullptr, [spec](const kernels::Claim&, const rc::Random& random) {
                             return draw_codes(*spec, random);
                           }});
   }
   properties.push_back(
-      {"layout.swizzled_128x4", "cuBLAS and CUTLASS 128x4 layout: formats/tensor.h",
+      {"layout.swizzled_128x4",
+       "cuBLAS documentation, 1D Block Scaling Factors Layout; formats/tensor.h, ScaleLayout",
        "every scale factor lies where the formula says, padding is 0, and the way back "
        "restores the grid",
        nullptr,

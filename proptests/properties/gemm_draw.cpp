@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::array products{
     Product{"nvfp4_nvfp4", &formats::e2m1, &formats::ue4m3,
-            "PTX ISA 9.0, mma with block scaling (.kind::mxf4nvf4, .scale_vec::4X); epilogue: "
+            "PTX ISA 9.0, Block Scaling for mma.sync, .kind::mxf4nvf4; epilogue: "
             "kernels/abi/assay_dut.h, ASSAY_DUT_GEMM; rounding: docs/bounds.md, the claimed "
             "accumulator"},
     Product{"mxfp4_mxfp4", &formats::e2m1, &formats::e8m0,

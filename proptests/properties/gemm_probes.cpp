@@ -15,9 +15,6 @@ using kernels::Claim;
 
 using Build = void (*)(Draw&, GemmCase&, std::int64_t index);
 
-/// A padding byte: zero, the largest finite or NaN code of every scale format, all ones.
-std::uint8_t padding(Draw& draw) { return draw.of<std::uint8_t>({0x00, 0x7F, 0xFF}); }
-
 void small_shape(Draw& draw, GemmCase& c) {
   c.m = draw.between(1, 4);
   c.n = draw.between(1, 4);
@@ -28,7 +25,7 @@ void small_shape(Draw& draw, GemmCase& c) {
 void padded_rows(Draw& draw, GemmCase& c, std::int64_t) {
   small_shape(draw, c);
   draw_operands(draw, c, Codes::any, Codes::any, Scales::powers_of_two);
-  c.spread = {draw.between(1, 33), padding(draw)};
+  c.spread = proptests::padded_rows(draw);
   if (draw.one_in(2)) return;
   c.beta = 1.0F;
   c.c.resize(c.m * c.n);
@@ -38,7 +35,7 @@ void padded_rows(Draw& draw, GemmCase& c, std::int64_t) {
 void padded_scales(Draw& draw, GemmCase& c, std::int64_t) {
   small_shape(draw, c);
   draw_operands(draw, c, Codes::any, Codes::any, Scales::powers_of_two);
-  c.scale_padding = padding(draw);
+  c.scale_padding = padding_byte(draw);
 }
 
 /// Numbers whose sums round, so that another order of additions shows.

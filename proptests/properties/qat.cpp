@@ -48,28 +48,32 @@ struct Aspect {
   bool simple_scales;     ///< powers of two
   bool zero_scales;       ///< some learned scales are 0
   bool not_finite;
+  bool padded;  ///< bytes between the rows
   const char* forward;
   const char* backward;
 };
 constexpr std::array aspects{
-    Aspect{"exact_sums", tie_weights, integer, true, false, false,
+    Aspect{"exact_sums", tie_weights, integer, true, false, false, false,
            "sums that FP32 holds exactly come out exact, weights at midpoints going to even codes",
            "gradients that FP32 holds exactly come out exact"},
-    Aspect{"clip_boundary", boundary_weights, integer, false, false, false,
+    Aspect{"clip_boundary", boundary_weights, integer, false, false, false, false,
            "weights at and next to 6 scales saturate or not, as the format's order says",
            "the mask is that of the unrounded weight, its boundary inside"},
-    Aspect{"saturated", saturated_weights, number, false, false, false,
+    Aspect{"saturated", saturated_weights, number, false, false, false, false,
            "weights beyond the range multiply as the largest code",
            "what the estimator says of clipped weights, and of no others"},
-    Aspect{"zeros", zero_weights, integer, false, true, false,
+    Aspect{"zeros", zero_weights, integer, false, true, false, false,
            "zero blocks and zero scales multiply as zero",
            "zero blocks and zero scales give the gradients of the definition, never 0/0"},
-    Aspect{"any_weights", any_weights, number, false, false, false,
+    Aspect{"any_weights", any_weights, number, false, false, false, false,
            "the product is that of the quantized weights, within the bound",
            "every gradient within its bound, each summed over its own axis"},
-    Aspect{"not_finite", any_weights, integer, false, false, true,
+    Aspect{"not_finite", any_weights, integer, false, false, true, false,
            "NaN and infinities reach exactly the outputs that they touch",
            "NaN and infinities reach exactly the gradients that they touch; masked weights get 0"},
+    Aspect{"padded_rows", any_weights, integer, true, false, false, true,
+           "rows are found by their strides; bytes between them neither count nor change",
+           "rows are found by their strides; bytes between them neither count nor change"},
 };
 
 QatCase draw_case(const Aspect& aspect, Estimator estimator, const Claim& claim, bool backward,
@@ -82,7 +86,11 @@ QatCase draw_case(const Aspect& aspect, Estimator estimator, const Claim& claim,
   c.n = draw.between(1, 3);
   const std::int64_t block = claim.b->block.cols;
   c.k = draw.one_in(2) ? block : draw.between(1, block + block / 2);
-  c.k = (c.k + claim.k_multiple - 1) / claim.k_multiple * claim.k_multiple;
+  const auto round_up = [](std::int64_t& x, std::int64_t to) { x = (x + to - 1) / to * to; };
+  round_up(c.m, claim.m_multiple);
+  round_up(c.n, claim.n_multiple);
+  round_up(c.k, claim.k_multiple);
+  if (aspect.padded) c.spread = padded_rows(draw);
   const auto fill = [&](std::vector<float>& x, std::int64_t count) {
     x.resize(count);
     for (float& value : x) value = aspect.other(draw);
@@ -116,14 +124,23 @@ constexpr std::array weight_formats{&formats::nvfp4, &formats::nvfp4_divide, &fo
 struct EstimatorRow {
   Estimator estimator;
   const char* slug;
+  const char* section;
 };
-constexpr std::array estimators{EstimatorRow{Estimator::identity, "identity"},
-                                EstimatorRow{Estimator::clip_mask, "clip_mask"},
-                                EstimatorRow{Estimator::lsq, "lsq"}};
+constexpr std::array estimators{
+    EstimatorRow{Estimator::identity, "identity",
+                 "Bengio et al., arXiv 1308.3432, straight-through estimator; golden/qat.h"},
+    EstimatorRow{Estimator::clip_mask, "clip_mask",
+                 "golden/qat.h, clip_mask (this project's definition)"},
+    EstimatorRow{Estimator::lsq, "lsq",
+                 "Esser et al., arXiv 1902.08153, section 2.1; on the E2M1 grid golden/qat.h, lsq "
+                 "(this project's definition)"}};
 
-std::function<bool(const Claim&)> about(const char* operation, const formats::BlockFormat* format) {
-  return [operation, format](const Claim& c) {
-    return c.operation == operation && c.a == nullptr && c.b == format;
+std::function<bool(const Claim&)> about(const char* operation, const formats::BlockFormat* format,
+                                        const Aspect& aspect, Estimator estimator) {
+  return [operation, format, estimator, padded = aspect.padded](const Claim& c) {
+    return c.operation == operation && c.a == nullptr && c.b == format &&
+           (c.estimators >> static_cast<unsigned>(estimator) & 1U) != 0 &&
+           (!padded || (c.flags & ASSAY_DUT_STRIDES) != 0);
   };
 }
 
@@ -135,8 +152,13 @@ std::vector<Property> qat_properties() {
     const std::string name(format->name);
     for (const Aspect& aspect : aspects)
       properties.push_back(
-          {"qat_forward." + name + "." + aspect.slug, "golden/qat.h, forward", aspect.forward,
-           about("qat_forward", format), [&aspect](const Claim& claim, const rc::Random& random) {
+          {"qat_forward." + name + "." + aspect.slug,
+           "golden/qat.h, forward (this project's definition)", aspect.forward,
+           [forward = about("qat_forward", format, aspect, Estimator::identity)](Claim c) {
+             c.estimators = 1;  // the forward pass is the same under every estimator
+             return forward(c);
+           },
+           [&aspect](const Claim& claim, const rc::Random& random) {
              return shrinkable_experiment<QatCase>(
                  [&] { return draw_case(aspect, {}, claim, false, random); }, simpler_steps,
                  [](QatCase&& c) { return qat_forward_experiment(std::move(c)); });
@@ -144,9 +166,8 @@ std::vector<Property> qat_properties() {
     for (const EstimatorRow& row : estimators)
       for (const Aspect& aspect : aspects)
         properties.push_back(
-            {"qat_backward." + name + "." + row.slug + "." + aspect.slug,
-             std::string("golden/qat.h, backward, estimator ") + row.slug, aspect.backward,
-             about("qat_backward", format),
+            {"qat_backward." + name + "." + row.slug + "." + aspect.slug, row.section,
+             aspect.backward, about("qat_backward", format, aspect, row.estimator),
              [&aspect, &row](const Claim& claim, const rc::Random& random) {
                return shrinkable_experiment<QatCase>(
                    [&] { return draw_case(aspect, row.estimator, claim, true, random); },

@@ -21,6 +21,7 @@ Call call_of(const QatCase& c) {
   call.n = c.n;
   call.k = c.k;
   call.estimator = static_cast<std::uint32_t>(c.estimator);
+  spread(call, c.spread);
   const auto add = [&call](std::uint32_t role, std::vector<std::int64_t> shape,
                            const std::vector<float>& x) {
     if (!x.empty())

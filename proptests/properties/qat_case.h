@@ -9,6 +9,7 @@
 
 #include "golden/qat.h"
 #include "proptests/experiment.h"
+#include "proptests/properties/spread.h"
 
 namespace assay::proptests {
 
@@ -17,6 +18,7 @@ struct QatCase {
   kernels::Estimator estimator = kernels::Estimator::identity;
   std::int64_t m = 0, n = 0, k = 0;
   std::vector<float> x, w, bias, scales, dy;
+  Spread spread = {};
 
   [[nodiscard]] std::int64_t blocks() const {
     return (k + claim.b->block.cols - 1) / claim.b->block.cols;

@@ -10,6 +10,7 @@
 #include "golden/layout.h"
 #include "proptests/generators.h"
 #include "proptests/judge.h"
+#include "proptests/properties/quantize_domains.h"
 #include "proptests/properties/quantize_themes.h"
 #include "proptests/property.h"
 #include "proptests/shrink.h"
@@ -29,6 +30,7 @@ class QuantizeExperiment final : public Experiment {
     call.claim = case_.claim;
     call.m = case_.rows;
     call.k = case_.cols;
+    spread(call, case_.spread);
     call.in.push_back(operand(ASSAY_DUT_X, ASSAY_DUT_VALUES, formats::fp32,
                               {case_.rows, case_.cols}, bytes_of(std::span(case_.x))));
     add_output(call, ASSAY_DUT_Q, shape());
@@ -100,36 +102,47 @@ Shape long_side(Draw& draw, std::int64_t block) {
   return draw.one_in(2) ? Shape{draw.between(30, 140), 1} : Shape{1, block * draw.between(4, 9)};
 }
 
+/// What an aspect follows from beside the format's own order of operations.
+constexpr const char* rounding = "IEEE 754-2019, section 4.3.1; ";
+constexpr const char* own = "formats/tensor.h, BlockFormat (this project's definition); ";
+constexpr const char* layouts =
+    "cuBLAS documentation, 1D Block Scaling Factors Layout; formats/tensor.h, ScaleLayout; ";
+constexpr const char* strides = "kernels/abi/assay_dut.h, ASSAY_DUT_STRIDES; ";
+
 struct Aspect {
   const char* slug;
   Shape (*shape)(Draw&, std::int64_t block);
   void (*fill)(Draw&, Case&);
+  const char* source;
   const char* statement;
 };
 constexpr std::array aspects{
-    Aspect{"ties_to_even", whole_blocks, themes::ties,
+    Aspect{"ties_to_even", whole_blocks, themes::ties, rounding,
            "an element exactly between two codes goes to the even one"},
-    Aspect{"near_ties", whole_blocks, themes::near_ties,
+    Aspect{"near_ties", whole_blocks, themes::near_ties, rounding,
            "elements next to a midpoint round as the declared operation order says"},
-    Aspect{"scale_thresholds", whole_blocks, themes::scale_thresholds,
+    Aspect{"scale_thresholds", whole_blocks, themes::scale_thresholds, "",
            "block maxima at and next to the thresholds between scale codes get the declared scale"},
-    Aspect{"zero_blocks", whole_blocks, themes::zero_blocks,
+    Aspect{"zero_blocks", whole_blocks, themes::zero_blocks, "",
            "blocks and tensors of zeros get the declared scale and codes, never 0/0"},
-    Aspect{"tiny_blocks", whole_blocks, themes::tiny_blocks,
+    Aspect{"tiny_blocks", whole_blocks, themes::tiny_blocks, "",
            "scale factors that are subnormal or underflow follow the operation order"},
-    Aspect{"saturation", whole_blocks, themes::saturation,
+    Aspect{"saturation", whole_blocks, themes::saturation, "formats/spec.h, Overflow; ",
            "magnitudes up to the largest FP32 number saturate, and no step overflows"},
-    Aspect{"signs", whole_blocks, themes::signs,
+    Aspect{"signs", whole_blocks, themes::signs, "IEEE 754-2019, section 6.3; ",
            "amax is taken of magnitudes, and every sign is kept, also of zero"},
-    Aspect{"not_finite", whole_blocks, themes::not_finite,
+    Aspect{"not_finite", whole_blocks, themes::not_finite, own,
            "a NaN or infinity spoils its own block (NaN scale, codes 0) and nothing else"},
     Aspect{
         "partial_blocks", partial_blocks, themes::mixture,
+        "formats/tensor.h, BlockShape (this project's definition); ",
         "shapes that the block does not divide, odd widths included, are quantized like any other"},
-    Aspect{"layout", long_side, themes::narrow,
+    Aspect{"layout", long_side, themes::narrow, layouts,
            "codes and scale factors lie where the layout says; padding is zero"},
-    Aspect{"any_input", whole_blocks, themes::mixture,
+    Aspect{"any_input", whole_blocks, themes::mixture, "",
            "any mixture of FP32 numbers is quantized as declared"},
+    Aspect{"padded_rows", partial_blocks, themes::padded, strides,
+           "rows are found by their strides; bytes between them neither count nor change"},
 };
 
 Case draw_case(const Aspect& aspect, const Claim& claim, const rc::Random& random) {
@@ -143,23 +156,81 @@ Case draw_case(const Aspect& aspect, const Claim& claim, const rc::Random& rando
   return c;
 }
 
+/// Domains that the cases go through.
+struct Domain {
+  const char* slug;
+  void (*build)(Draw&, Case&, std::int64_t index);
+  const char* source;
+  const char* statement;
+};
+constexpr std::array domain_rows{
+    Domain{"every_tie", domains::every_tie, rounding,
+           "at every midpoint times every scale code, both signs, the declared order decides"},
+    Domain{"every_scale_threshold", domains::every_scale_threshold, "",
+           "from one scale code to the next at the declared block maximum, for every code"},
+    Domain{"idempotence", domains::idempotence,
+           "proptests/properties/quantize_domains.h, idempotence (theorem); ",
+           "what a tensor dequantizes to is quantized back to its codes and scale factors"}};
+
+struct FormatRow {
+  const formats::BlockFormat* format;
+  const char* section;  ///< of its order of operations
+};
+constexpr std::array format_rows{
+    FormatRow{&formats::nvfp4,
+              "TransformerEngine, common/cast/nvfp4, quantize_transpose; formats/presets.h, "
+              "nvfp4_te"},
+    FormatRow{&formats::nvfp4_divide,
+              "NVFP4 by its formulas with true divisions: formats/presets.h, nvfp4_divide (this "
+              "project's definition)"},
+    FormatRow{&formats::mxfp4_floor, "OCP Microscaling Formats (MX) v1.0, section 6.3"},
+    FormatRow{&formats::mxfp4_rceil,
+              "cuBLAS documentation, 1D block scaling; formats/presets.h, mxfp4_rceil"},
+    FormatRow{&formats::deepseek_v4,
+              "DeepSeek-V4, arXiv 2606.19348, section 5.2.1; formats/presets.h, deepseek_v4"}};
+
+template <class Draws>
+rc::Shrinkable<ExperimentPtr> shrinkable(const Draws& draws) {
+  return shrinkable_experiment<Case>(
+      draws, simpler, [](Case&& c) { return std::make_shared<QuantizeExperiment>(std::move(c)); });
+}
+
 }  // namespace
 
 std::vector<Property> quantize_properties() {
   std::vector<Property> properties;
-  for (const formats::BlockFormat* format :
-       {&formats::nvfp4, &formats::nvfp4_divide, &formats::mxfp4_floor, &formats::mxfp4_rceil,
-        &formats::deepseek_v4})
-    for (const Aspect& aspect : aspects)
+  for (const auto& [format, section] : format_rows) {
+    const std::string prefix = "quantize." + std::string(format->name) + ".";
+    const auto about = [format = format](const Claim& c) {
+      return c.operation == "quantize" && c.a == format;
+    };
+    for (const Aspect& aspect : aspects) {
+      const bool padded = aspect.source == strides;
+      properties.push_back({prefix + aspect.slug, std::string(aspect.source) + section,
+                            aspect.statement,
+                            [about, padded](const Claim& c) {
+                              return about(c) && (!padded || (c.flags & ASSAY_DUT_STRIDES) != 0);
+                            },
+                            [&aspect](const Claim& claim, const rc::Random& random) {
+                              return shrinkable([&] { return draw_case(aspect, claim, random); });
+                            }});
+    }
+    for (const Domain& domain : domain_rows)
       properties.push_back(
-          {"quantize." + std::string(format->name) + "." + aspect.slug,
-           std::string(format->order->source), aspect.statement,
-           [format](const Claim& c) { return c.operation == "quantize" && c.a == format; },
-           [&aspect](const Claim& claim, const rc::Random& random) {
-             return shrinkable_experiment<Case>(
-                 [&] { return draw_case(aspect, claim, random); }, simpler,
-                 [](Case&& c) { return std::make_shared<QuantizeExperiment>(std::move(c)); });
+          {prefix + domain.slug,
+           std::string(domain.source) + section,
+           domain.statement,
+           about,
+           {},
+           [&domain](const Claim& claim, std::int64_t index, const rc::Random& random) {
+             return shrinkable([&] {
+               Draw draw(random);
+               Case c{claim, 0, 0, {}};
+               domain.build(draw, c, index);
+               return c;
+             });
            }});
+  }
   return properties;
 }
 

@@ -124,6 +124,11 @@ void narrow(Draw& draw, Case& c) {
   }
 }
 
+void padded(Draw& draw, Case& c) {
+  mixture(draw, c);
+  c.spread = padded_rows(draw);
+}
+
 void mixture(Draw& draw, Case& c) {
   using Theme = void (*)(Draw&, Case&);
   draw.of({Theme{ties}, Theme{near_ties}, Theme{scale_thresholds}, Theme{tiny_blocks},

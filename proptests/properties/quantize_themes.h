@@ -8,6 +8,7 @@
 
 #include "kernels/device_under_test.h"
 #include "proptests/generators.h"
+#include "proptests/properties/spread.h"
 
 namespace assay::proptests::themes {
 
@@ -15,6 +16,7 @@ struct Case {
   kernels::Claim claim;
   std::int64_t rows = 0, cols = 0;
   std::vector<float> x;
+  Spread spread = {};
 };
 
 void ties(Draw& draw, Case& c);       ///< elements exactly at midpoints
@@ -26,6 +28,7 @@ void saturation(Draw& draw, Case& c);   ///< up to FLT_MAX, and just below power
 void signs(Draw& draw, Case& c);  ///< the largest magnitudes are negative; zeros have both signs
 void not_finite(Draw& draw, Case& c);  ///< a few NaNs and infinities in a mixture
 void narrow(Draw& draw, Case& c);   ///< bf16 numbers of one distribution, as training tensors are
+void padded(Draw& draw, Case& c);   ///< a mixture, with bytes between the rows
 void mixture(Draw& draw, Case& c);  ///< one of the finite themes, or any FP32 number
 
 }  // namespace assay::proptests::themes

@@ -18,6 +18,14 @@ struct Spread {
   if ((claim.flags & ASSAY_DUT_STRIDES) == 0 || draw.one_in(2)) return {};
   return {draw.between(1, 17), draw.of<std::uint8_t>({0x00, 0x7F, 0xFF, 0x77})};
 }
+/// Zero, the largest positive or NaN code of the scale formats, all ones.
+[[nodiscard]] inline std::uint8_t padding_byte(Draw& draw) {
+  return draw.of<std::uint8_t>({0x00, 0x7F, 0xFF});
+}
+/// Never dense.
+[[nodiscard]] inline Spread padded_rows(Draw& draw) {
+  return {draw.between(2, 33), padding_byte(draw)};
+}
 inline void spread(Call& call, const Spread& spread) {
   call.row_gap = spread.gap;
   call.pad = spread.pad;
