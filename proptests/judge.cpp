@@ -57,7 +57,6 @@ std::optional<Mismatch> compare_bytes(const char* name, const std::vector<std::u
   return std::nullopt;
 }
 
-/// The upper half alone would turn a NaN whose payload is below it into an infinity.
 /// In doubles, for reports: no verdict depends on it.
 std::optional<ErrorPoint> error_point(const formats::FormatSpec& output, float observed,
                                       const RationalValue& exact, const golden::Bound& bound) {
@@ -71,6 +70,7 @@ std::optional<ErrorPoint> error_point(const formats::FormatSpec& output, float o
   return ErrorPoint{truth, t + half_ulp, std::fabs(approximate(difference))};
 }
 
+/// The upper half alone would turn a NaN whose payload is below it into an infinity.
 std::uint32_t code_of(const formats::FormatSpec& output, std::uint32_t fp32_bits) {
   if (&output == &formats::fp32) return fp32_bits;
   const bool nan = (fp32_bits & 0x7FFFFFFFU) > 0x7F800000U;

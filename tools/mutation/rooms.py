@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is mutated and which tests must notice, as data."""
 import fnmatch
+import re
 from dataclasses import dataclass
 
 # Tests that are not a GoogleTest binary without arguments: {name: (target, arguments)}.
@@ -23,37 +24,39 @@ COMMANDS = {
 class Room:
     files: tuple    # patterns
     without: tuple  # patterns
+    folder: str     # tests/FOLDER holds its own tests, which all take part; "" where only these do:
     tests: tuple    # the default tests that exercise the room, cheapest first; no whole certification,
                     # whose minutes per survivor would buy few kills
 
 
-_BOUNDS = ("golden/bounds.cpp", "golden/gemm_bounds.cpp", "golden/qat_bounds.cpp", "golden/truncating.cpp")
+_BOUNDS = ("golden/bounds.cpp", "golden/gemm_bounds.cpp", "golden/qat_bounds.cpp", "golden/truncating.cpp",
+           "golden/gated.cpp")
 _SWEEPS = ("exhaustive.e2m1.nearest_even", "exhaustive.e4m3.nearest_even", "exhaustive.e8m0.nearest_even")
 
 ROOMS = {
     "formats": Room(
-        ("formats/*.cpp", "formats/*.h"), (),
+        ("formats/*.cpp", "formats/*.h"), (), "formats",
         ("formats_names_test", "formats_codec_test", "formats_spec_test", "formats_block_variants_test",
          "formats_block_test", "formats_learned_scale_test",
          "formats_cuda_headers_test", "formats_block_mse_test", "formats_golden_test", "kernels_cpu_test",
          "formats_block_golden_test", "formats_array_test", "golden_quantize_test", *_SWEEPS)),
     "golden": Room(
-        ("golden/*.cpp",), _BOUNDS,
+        ("golden/*.cpp",), _BOUNDS, "golden",
         ("golden_codec_test", "golden_exact_test", "golden_quantize_test", "golden_gemm_test",
          "golden_qat_test", "golden_master_test", "golden_lossless_test", "golden_intervals_test",
          "golden_encode_compiler_test", "golden_encode_definition_test", "golden_bounds_test",
          "golden_qat_bounds_test", "golden_bounds_formula_test", "golden_truncating_test", "formats_block_test",
          "formats_learned_scale_test", "formats_golden_test", "formats_block_golden_test", *_SWEEPS)),
     "simulator": Room(
-        ("simulator/*.cpp",), (),
+        ("simulator/*.cpp",), (), "simulator",
         ("recipe_test", "network_test", "npy_test", "figures_test", "fake_quantize_test",
          "writer_test", "recording_json_test", "dtype_test", "shard_test",
          "fuzz.npy.corpus", "fuzz.safetensors.corpus", "fuzz.recording.corpus", "recording_test",
          "replay_test", "report_test")),
     "judgement": Room(
-        (*_BOUNDS, "proptests/judge.cpp", "proptests/properties/qat_judge.cpp", "analysis/statistics.cpp"), (),
+        (*_BOUNDS, "proptests/judge.cpp", "proptests/properties/qat_judge.cpp", "analysis/statistics.cpp"), (), "",
         ("golden_bounds_test", "golden_truncating_test", "golden_qat_bounds_formula_test",
-         "golden_bounds_formula_test", "golden_qat_bounds_test", "proptests_judge_test",
+         "golden_bounds_formula_test", "golden_qat_bounds_test", "golden_gated_test", "proptests_judge_test",
          "proptests_token_test", "statistics_test", "proptests_mutation_test")),
 }
 
@@ -79,6 +82,12 @@ FIRST = (
     ("golden/master*", ("golden_master_test",)),
     ("golden/lossless*", ("golden_lossless_test",)),
     ("golden/philox*", ("formats_codec_test", "formats_golden_test")),
+    ("golden/relayout*", ("golden_relayout_test",)),
+    ("golden/requantize*", ("golden_requantize_test",)),
+    ("golden/grouped*", ("golden_grouped_test",)),
+    ("golden/silu*", ("golden_silu_test", "golden_gated_test")),
+    ("golden/gated*", ("golden_gated_test",)),
+    ("golden/stochastic*", ("golden_stochastic_test",)),
     ("golden/truncating*", ("golden_bounds_formula_test", "golden_truncating_test")),
     ("golden/bounds*", ("golden_bounds_test", "golden_bounds_formula_test")),
     ("golden/gemm_bounds*", ("golden_truncating_test", "golden_bounds_test")),
@@ -108,10 +117,18 @@ def files_of(room, paths):
     return [p for p in sorted(paths) if matches(p, room.files) and not matches(p, room.without)]
 
 
-def tests_of(room, path):
+def all_tests(room, root):
+    """The tests of the table, then those that tests/FOLDER/CMakeLists.txt declares beside them."""
+    if not room.folder:
+        return list(room.tests)
+    declared = (root / "tests" / room.folder / "CMakeLists.txt").read_text()
+    return list(dict.fromkeys([*room.tests, *re.findall(r"assay_test\((\w+)", declared)]))
+
+
+def tests_of(room, path, root):
     """All of the room's tests, in the order in which they are tried on a mutant of path."""
     first = next((tests for pattern, tests in FIRST if fnmatch.fnmatchcase(path, pattern)), ())
-    return [*first, *(t for t in room.tests if t not in first)]
+    return list(dict.fromkeys([*first, *all_tests(room, root)]))
 
 
 def target_of(test):

@@ -126,7 +126,7 @@ class Workshop:
         original = path.read_text()
         path.write_text(mutant.site.apply(original))
         try:
-            for test in rooms.tests_of(rooms.ROOMS[mutant.room], mutant.file):
+            for test in rooms.tests_of(rooms.ROOMS[mutant.room], mutant.file, self.tree):
                 status, output = self._build([rooms.target_of(test)])
                 if status != 0:
                     errors = re.findall(r"error: .*", output)
