@@ -17,4 +17,14 @@ std::string name_of(const Claim& claim) {
   return name;
 }
 
+std::vector<Claim> numbered_claims(const DeviceUnderTest& device) {
+  std::vector<Claim> claims = device.claims();
+  std::int32_t entry = -1;
+  for (Claim& claim : claims) {
+    if (claim.tactic == 0) ++entry;
+    claim.entry = entry;
+  }
+  return claims;
+}
+
 }  // namespace assay::kernels

@@ -75,4 +75,7 @@ class DeviceUnderTest {
   [[nodiscard]] virtual std::string last_error() const { return {}; }
 };
 
+/// Its claims with their entry numbers: entries count from 0 in order, the tactics of one share it.
+[[nodiscard]] std::vector<Claim> numbered_claims(const DeviceUnderTest& device);
+
 }  // namespace assay::kernels

@@ -54,7 +54,8 @@ std::size_t for_each(const Call& call, const Placement& placement, const Visit& 
     }
     const std::size_t pages = std::max(round_up(extent, arena_page), arena_page);
     at += arena_page;
-    const std::size_t slack = (pages - extent) / alignment * alignment;
+    // An empty tensor lies on its page too, not on the guard page behind it.
+    const std::size_t slack = (pages - std::max<std::size_t>(extent, 1)) / alignment * alignment;
     visit(operand, at + (placement.at_end ? slack : 0), rows, is_output);
     at += pages;
   };

@@ -60,10 +60,7 @@ class InProcess final : public Device {
       : kernels_(std::move(kernels)) {}
   [[nodiscard]] std::string name() const override { return kernels_->name(); }
   [[nodiscard]] std::vector<kernels::Claim> claims() const override {
-    std::vector<kernels::Claim> claims = kernels_->claims();
-    for (std::size_t i = 0; i < claims.size(); ++i)
-      if (claims[i].tactics == 1) claims[i].entry = static_cast<std::int32_t>(i);
-    return claims;
+    return kernels::numbered_claims(*kernels_);
   }
   std::vector<Trial> ask(std::span<const Call> calls) override {
     std::vector<Trial> trials(calls.size());
@@ -82,12 +79,19 @@ class InProcess final : public Device {
     placed.call.operation = kernels::abi::operation_of(call.claim.operation);
     placed.call.in = placed.tensors.data();
     placed.call.out = placed.tensors.data() + call.in.size();
-    const kernels::Status status = kernels_->run(call.claim, placed.call);
+    kernels::Status status = kernels::Status::failed;
+    std::string thrown;
+    try {
+      status = kernels_->run(call.claim, placed.call);
+    } catch (const std::exception& e) {
+      thrown = std::string("threw an exception: ") + e.what();
+    }
     Answer answer = collect(call, placement, placed, memory_.data());
     answer.outcome = status == kernels::Status::ok              ? Outcome::answered
                      : status == kernels::Status::not_supported ? Outcome::declined
                                                                 : Outcome::failed;
-    if (answer.outcome == Outcome::failed) answer.message = kernels_->last_error();
+    if (answer.outcome == Outcome::failed)
+      answer.message = thrown.empty() ? kernels_->last_error() : thrown;
     return answer;
   }
 
