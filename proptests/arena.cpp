@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 namespace assay::proptests {
 namespace {
@@ -75,18 +76,6 @@ void fill(const Call& call, const Placement& placement, std::uint8_t* memory, st
                std::memcpy(memory + at + r * rows.stride, operand.bytes.data() + r * rows.bytes,
                            rows.bytes);
            });
-}
-
-std::string place_of(std::size_t at, const Placed& placed, const Call& call) {
-  std::size_t nearest = 0;
-  for (std::size_t i = 0; i < placed.offsets.size(); ++i)
-    if (placed.offsets[i] <= at) nearest = i;
-  const bool is_output = nearest >= call.in.size();
-  return fmt::format(
-      "byte {} from the start of {} {} ({} bytes long)",
-      static_cast<std::int64_t>(at) - static_cast<std::int64_t>(placed.offsets[nearest]),
-      is_output ? "output" : "input", is_output ? nearest - call.in.size() : nearest,
-      placed.tensors[nearest].bytes);
 }
 
 }  // namespace
@@ -161,10 +150,34 @@ Answer collect(const Call& call, const Placement& placement, const Placed& place
   };
   for (std::size_t at = 0; at < size; ++at)
     if (memory[at] != expected[at] && !guarded(at)) {
-      answer.overrun = place_of(at, placed, call);
+      answer.overrun = place_of(placed, at);
       break;
     }
   return answer;
+}
+
+std::string place_of(const Placed& placed, std::size_t at) {
+  const auto byte = static_cast<std::int64_t>(at);
+  std::string text;
+  std::int64_t nearest = std::numeric_limits<std::int64_t>::max();
+  for (std::size_t i = 0; i < placed.offsets.size(); ++i) {
+    const auto first = static_cast<std::int64_t>(placed.offsets[i]);
+    const auto end = first + static_cast<std::int64_t>(placed.tensors[i].bytes);
+    const std::int64_t distance =
+        byte < first ? first - byte : std::max<std::int64_t>(0, byte - end + 1);
+    if (distance >= nearest) continue;
+    nearest = distance;
+    const std::size_t inputs = placed.call.n_in;
+    text = fmt::format("byte {} {} {} {} ({} bytes long)",
+                       byte < first  ? first - byte
+                       : byte >= end ? byte - end
+                                     : byte - first,
+                       byte < first  ? "in front of"
+                       : byte >= end ? "behind the end of"
+                                     : "of",
+                       i < inputs ? "input" : "output", i < inputs ? i : i - inputs, end - first);
+  }
+  return text;
 }
 
 }  // namespace assay::proptests

@@ -43,4 +43,8 @@ struct Placed {
 [[nodiscard]] Answer collect(const Call& call, const Placement& placement, const Placed& placed,
                              const std::uint8_t* memory);
 
+/// "byte 16 behind the end of output 0 (112 bytes long)": where byte `at` of the memory lies, seen
+/// from the tensor next to it.
+[[nodiscard]] std::string place_of(const Placed& placed, std::size_t at);
+
 }  // namespace assay::proptests

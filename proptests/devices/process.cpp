@@ -206,7 +206,7 @@ class Process final : public Device {
     const std::uint64_t fault = segment_.header().fault;
     const std::size_t victim = read(segment_.header().finished);
     if (fault != wire::no_fault && victim < runs.size())
-      message += " touching memory " + place_of(runs[victim], fault);
+      message += " at " + place_of(runs[victim].placed, fault - runs[victim].arena);
     return {Outcome::crash, message + printed()};
   }
 

@@ -2,14 +2,12 @@
 #include "proptests/devices/segment.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <limits>
 #include <stdexcept>
 
 #include "kernels/abi/claim.h"
@@ -133,26 +131,6 @@ wire::Run Segment::result(std::size_t i) const {
   wire::Run run = *at<wire::Run>(runs_ + i * sizeof(wire::Run));
   run.message[sizeof run.message - 1] = '\0';
   return run;
-}
-
-std::string place_of(const LaidOut& run, std::size_t offset) {
-  const auto at = static_cast<std::int64_t>(offset) - static_cast<std::int64_t>(run.arena);
-  std::string text;
-  std::int64_t nearest = std::numeric_limits<std::int64_t>::max();
-  for (std::size_t i = 0; i < run.placed.offsets.size(); ++i) {
-    const auto first = static_cast<std::int64_t>(run.placed.offsets[i]);
-    const auto end = first + static_cast<std::int64_t>(run.placed.tensors[i].bytes);
-    const std::int64_t distance = at < first ? first - at : at >= end ? at - end + 1 : 0;
-    if (distance >= nearest) continue;
-    nearest = distance;
-    const std::size_t inputs = run.call->in.size();
-    const std::string tensor =
-        i < inputs ? fmt::format("input {}", i) : fmt::format("output {}", i - inputs);
-    text = at < first  ? fmt::format("{} bytes before {}", first - at, tensor)
-           : at >= end ? fmt::format("{} bytes past the end of {}", at - end, tensor)
-                       : "in " + tensor;
-  }
-  return text;
 }
 
 }  // namespace assay::proptests

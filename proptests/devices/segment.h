@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "proptests/arena.h"
@@ -50,8 +49,5 @@ class Segment {
   std::size_t size_ = 0;
   std::size_t runs_ = 0;
 };
-
-/// "16 bytes past the end of output 0": where in a laid-out run the segment's byte `offset` lies.
-[[nodiscard]] std::string place_of(const LaidOut& run, std::size_t offset);
 
 }  // namespace assay::proptests
