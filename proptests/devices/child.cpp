@@ -18,6 +18,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "proptests/devices/lasting_thread.h"
 #include "proptests/wire.h"
 
 namespace assay::proptests {
@@ -99,9 +100,11 @@ Child::Child(const std::vector<std::string>& command, int memory) {
   const int descriptors[5] = {in.get(), out.get(), out.get(), talk.get(), shared.get()};
   static_assert(wire::socket_descriptor == 3 && wire::memory_descriptor == 4);
   const pid_t self = getpid();
-  pid_ = fork();
-  if (pid_ < 0) give_up("fork");
-  if (pid_ == 0) become(argv.data(), self, descriptors);
+  on_lasting_thread([&] {
+    pid_ = fork();
+    if (pid_ < 0) give_up("fork");
+    if (pid_ == 0) become(argv.data(), self, descriptors);
+  });
   setpgid(pid_, pid_);  // whoever of us comes first
 }
 
