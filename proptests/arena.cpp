@@ -144,15 +144,10 @@ Answer collect(const Call& call, const Placement& placement, const Placed& place
                std::copy_n(memory + row, rows.bytes, expected.data() + row);
              }
            });
-  const auto guarded = [&](std::size_t at) {
-    return std::find(placed.guard_pages.begin(), placed.guard_pages.end(),
-                     at / arena_page * arena_page) != placed.guard_pages.end();
-  };
-  for (std::size_t at = 0; at < size; ++at)
-    if (memory[at] != expected[at] && !guarded(at)) {
-      answer.overrun = place_of(placed, at);
-      break;
-    }
+  if (std::memcmp(memory, expected.data(), size) != 0) {
+    const auto first = std::mismatch(expected.begin(), expected.end(), memory).first;
+    answer.overrun = place_of(placed, static_cast<std::size_t>(first - expected.begin()));
+  }
   return answer;
 }
 
