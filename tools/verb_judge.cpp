@@ -37,7 +37,10 @@ proptests::Report judge(const Options& options, proptests::AnswerReader& device)
   certify.cases = header.cases;
   certify.seed = header.seed;
   certify.shrink_trials = 0;  // the simulator cannot be asked again
-  proptests::Report report{device.name(), header.seed, header.cases, {}};
+  proptests::Report report;
+  report.device = device.name();
+  report.seed = header.seed;
+  report.cases_per_property = header.cases;
   for (const proptests::Property& property :
        selected_properties(header.selection, device.claims().front())) {
     report.verdicts.push_back(run_property(property, device, certify));
