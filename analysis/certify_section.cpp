@@ -46,6 +46,7 @@ std::string counterexample(const std::string& device, const Verdict& v) {
   row("observed", c.mismatch.observed);
   row("exact", c.mismatch.exact);
   row("distance", c.mismatch.distance);
+  row("likely bug", show(c.diagnosis));
   for (const auto& o : c.operands) row(o.name, o.text);
   out += "</dl>";
   if (!c.replay.empty()) out += fmt::format("<pre>{}</pre>\n", escape(c.replay));

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <tuple>
 
+#include "proptests/diagnosis/diagnose.h"
 #include "proptests/reproduction.h"
 #include "proptests/token.h"
 
@@ -103,6 +104,9 @@ void fill(BatchResult& result, const CaseRunner& runner, const BatchOptions& opt
                                  result.status, affordable_trials(trial, options.shrink_trials));
     token.path = shrunk.path;
     result.counterexample = counterexample(runner, options, token, shrunk);
+    if (options.diagnose)
+      result.counterexample->diagnosis =
+          diagnosis::diagnose_failure(runner, shrunk.experiment, token.index);
     return;
   }
 }
@@ -157,6 +161,9 @@ BatchResult replay_case(const CaseRunner& runner, const std::string& text,
   result.status = status_of(trial);
   result.counterexample =
       counterexample(runner, options, token, {experiment, *ruling.mismatch, token.path});
+  if (options.diagnose)
+    result.counterexample->diagnosis =
+        diagnosis::diagnose_failure(runner, experiment, token.index);
   return result;
 }
 

@@ -7,6 +7,27 @@ namespace assay::proptests {
 
 using Json = nlohmann::ordered_json;
 
+Json to_json(const Diagnosis& d) {
+  Json candidates = Json::array();
+  for (const Candidate& c : d.candidates)
+    candidates.push_back({{"id", c.id},
+                          {"name", c.name},
+                          {"explained", c.explained},
+                          {"failing", c.failing},
+                          {"consistent", c.consistent},
+                          {"passing", c.passing}});
+  return {{"candidates", std::move(candidates)}, {"evidence", d.evidence}};
+}
+
+Diagnosis diagnosis_from_json(const Json& j) {
+  Diagnosis d;
+  for (const Json& c : j.at("candidates"))
+    d.candidates.push_back({c.at("id"), c.at("name"), c.at("explained"), c.at("failing"),
+                            c.at("consistent"), c.at("passing")});
+  d.evidence = j.at("evidence");
+  return d;
+}
+
 Json to_json(const Counterexample& c) {
   Json operands = Json::array();
   for (const NamedText& o : c.operands) operands.push_back({{"name", o.name}, {"text", o.text}});
@@ -20,7 +41,8 @@ Json to_json(const Counterexample& c) {
           {"exact", c.mismatch.exact},
           {"distance", c.mismatch.distance},
           {"operands", std::move(operands)},
-          {"replay", c.replay}};
+          {"replay", c.replay},
+          {"diagnosis", to_json(c.diagnosis)}};
 }
 
 Counterexample counterexample_from_json(const Json& j) {
@@ -32,6 +54,7 @@ Counterexample counterexample_from_json(const Json& j) {
                 j.at("observed"), j.at("exact"),     j.at("distance")};
   for (const Json& o : j.at("operands")) c.operands.push_back({o.at("name"), o.at("text")});
   c.replay = j.at("replay");
+  c.diagnosis = diagnosis_from_json(j.at("diagnosis"));
   return c;
 }
 

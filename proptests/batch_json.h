@@ -8,6 +8,7 @@
 
 namespace assay::proptests {
 
+[[nodiscard]] nlohmann::ordered_json to_json(const Diagnosis& diagnosis);
 [[nodiscard]] nlohmann::ordered_json to_json(const Counterexample& counterexample);
 [[nodiscard]] Counterexample counterexample_from_json(const nlohmann::ordered_json& json);
 

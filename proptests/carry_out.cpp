@@ -108,6 +108,7 @@ void work(Queue& queue, const RunPlan& plan, std::span<const Property> propertie
     BatchOptions options;
     options.seed = plan.seed;
     options.shrink_trials = control.shrink_trials;
+    options.diagnose = control.diagnose;
     options.target = plan.target;
     options.entry = plan.entry;
     options.observe = control.observe;

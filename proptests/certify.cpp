@@ -35,6 +35,7 @@ BatchOptions batch_options(const CertifyOptions& options) {
   batch.shrink_trials = options.shrink_trials;
   batch.target = options.target;
   batch.entry = options.entry;
+  batch.diagnose = options.diagnose;
   batch.observe = options.on_batch;
   return batch;
 }
@@ -120,6 +121,7 @@ Report run_certification(Device& device, const CertifyOptions& options) {
   control.devices = devices;
   control.shrink_trials = options.shrink_trials;
   control.on_verdict = options.on_verdict;
+  control.diagnose = options.diagnose;
   control.observe = options.on_batch;
   Results results;
   carry_out(plan, properties, control, results);

@@ -31,6 +31,7 @@ struct CertifyOptions {
   std::function<void(const Verdict&)> on_verdict;
   /// Called with every batch that ran, its trials and rulings; may be empty.
   BatchObserver on_batch;
+  bool diagnose = true;  ///< say what is probably wrong with a kernel that fails
 };
 
 struct Report {
@@ -68,6 +69,7 @@ struct RunControl {
   std::optional<std::chrono::duration<double>> time_budget;
   std::int64_t max_failures = 0;  ///< stop when so many properties have failed; 0: never
   std::int64_t shrink_trials = 4000;
+  bool diagnose = true;
   Journal* journal = nullptr;
   /// Called for each batch and each finished property, one call at a time; may be empty.
   std::function<void(const BatchResult&)> on_batch;

@@ -22,6 +22,19 @@ Status status_named(std::string_view name) {
   throw std::invalid_argument("'" + std::string(name) + "' is no status");
 }
 
+std::string show(const Diagnosis& d) {
+  if (d.candidates.empty())
+    return d.evidence.empty() ? "" : "none of the known ones; " + d.evidence;
+  const Candidate& first = d.candidates.front();
+  std::string text = fmt::format("{} ({}): reproduces {} of {} failing cases", first.name, first.id,
+                                 first.explained, first.failing);
+  if (first.passing > 0)
+    text += fmt::format(", leaves {} of {} passing ones", first.consistent, first.passing);
+  for (std::size_t i = 1; i < d.candidates.size() && i < 4; ++i)
+    text += fmt::format("{} {}", i == 1 ? "; or" : ",", d.candidates[i].id);
+  return text;
+}
+
 std::string show(const Verdict& v) {
   std::string text = fmt::format("{}  {}\n", name_of(v.status), v.property);
   text += fmt::format("  must hold:  {}\n  follows from: {}\n", v.statement, v.section);
@@ -41,6 +54,7 @@ std::string show(const Verdict& v) {
   line("expected", c.mismatch.expected);
   line("observed", c.mismatch.observed);
   line("distance", c.mismatch.distance);
+  line("likely bug", show(c.diagnosis));
   line("replay:", c.replay);
   return text;
 }

@@ -47,6 +47,22 @@ struct NamedText {
   std::string name, text;
 };
 
+/// A known error of kernels that reproduces what was observed.
+struct Candidate {
+  std::string id;                            ///< of a hypothesis of diagnosis/, a slug
+  std::string name;                          ///< what is wrong, in one line
+  std::int64_t explained = 0, failing = 0;   ///< failing cases that it reproduces, of how many
+  std::int64_t consistent = 0, passing = 0;  ///< passing cases that it leaves as they are
+};
+
+/// What is probably wrong with a kernel.
+struct Diagnosis {
+  std::vector<Candidate> candidates;  ///< the most specific first; empty: none reproduces it
+  std::string evidence;               ///< where the errors sit, where there is no candidate
+};
+/// One line: the likely bug, and how well it explains what was seen; empty for no diagnosis.
+[[nodiscard]] std::string show(const Diagnosis& diagnosis);
+
 /// The smallest failing case that was found, ready to be read and replayed.
 struct Counterexample {
   std::int64_t case_index = 0;
@@ -55,6 +71,7 @@ struct Counterexample {
   Mismatch mismatch;
   std::vector<NamedText> operands;  ///< codes and values
   std::string replay;               ///< the whole command
+  Diagnosis diagnosis;              ///< what is probably wrong
 };
 
 struct Verdict {

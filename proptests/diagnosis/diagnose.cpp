@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proptests/diagnosis/diagnose.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+namespace assay::proptests::diagnosis {
+namespace {
+
+constexpr std::int64_t most_products = 20000;  ///< of a case that golden recomputes many times
+constexpr int kept_per_property = 3;
+constexpr std::size_t kept_in_all = 32;
+
+std::int64_t work(const Call& call) {
+  return std::max<std::int64_t>(call.m, 1) * std::max<std::int64_t>(call.n, 1) *
+         std::max<std::int64_t>(call.k, 1);
+}
+
+struct Cases {
+  std::vector<Case> failing, passing;
+};
+/// The cheaper ones, as long as there are any.
+Cases sorted_cases(std::span<const Observation> observations) {
+  Cases cases;
+  for (const Observation& o : observations) {
+    if (o.trial.first.outcome != Outcome::answered) continue;
+    if (std::optional<Call> call = o.experiment->call())
+      (o.failed ? cases.failing : cases.passing).push_back({std::move(*call), &o.trial.first});
+  }
+  for (auto* list : {&cases.failing, &cases.passing}) {
+    std::stable_sort(list->begin(), list->end(),
+                     [](const Case& a, const Case& b) { return work(a.call) < work(b.call); });
+    std::size_t most = list->size();
+    while (most > 1 && work((*list)[most - 1].call) > most_products) --most;
+    list->resize(std::min(most, kept_in_all));
+  }
+  return cases;
+}
+
+/// Conduct that shows in most failing cases (a stale answer may be right by accident).
+std::vector<Candidate> conduct_of(std::span<const Observation> observations) {
+  std::vector<Candidate> rows;
+  std::int64_t failing = 0;
+  for (const Observation& o : observations) {
+    if (!o.failed) continue;
+    ++failing;
+    for (Candidate& c : conduct(o)) {
+      auto row =
+          std::find_if(rows.begin(), rows.end(), [&](const Candidate& r) { return r.id == c.id; });
+      if (row == rows.end()) row = rows.insert(rows.end(), std::move(c));
+      ++row->explained;
+    }
+  }
+  for (Candidate& c : rows) c.failing = failing;
+  std::erase_if(rows, [](const Candidate& c) { return 5 * c.explained < 3 * c.failing; });
+  std::stable_sort(rows.begin(), rows.end(), [](const Candidate& a, const Candidate& b) {
+    return a.explained > b.explained;
+  });
+  return rows;
+}
+
+/// Null where a failing case speaks against the hypothesis.
+std::optional<Candidate> examine(const Hypothesis& h, const Cases& cases) {
+  Candidate c{h.id, h.name,
+              0,    static_cast<std::int64_t>(cases.failing.size()),
+              0,    static_cast<std::int64_t>(cases.passing.size())};
+  const auto explains = [&](const Case& one) {
+    try {
+      return h.explains(one);
+    } catch (const std::invalid_argument&) {
+      return false;  // golden declines the operands that the error would make
+    }
+  };
+  for (const Case& one : cases.failing) {
+    if (!explains(one)) return std::nullopt;
+    ++c.explained;
+  }
+  for (const Case& one : cases.passing) c.consistent += explains(one) ? 1 : 0;
+  return c;
+}
+
+}  // namespace
+
+Diagnosis diagnose(std::span<const Observation> observations) {
+  Diagnosis d;
+  const auto failed = std::find_if(observations.begin(), observations.end(),
+                                   [](const Observation& o) { return o.failed; });
+  if (failed == observations.end()) return d;
+  d.candidates = conduct_of(observations);
+  const std::optional<Call> call = failed->experiment->call();
+  const bool settled = std::any_of(
+      d.candidates.begin(), d.candidates.end(),
+      [](const Candidate& c) { return c.explained == c.failing && c.id != "stale_answer"; });
+  if (settled || !call) return d;
+  const Cases cases = sorted_cases(observations);
+  if (!cases.failing.empty())
+    for (const Hypothesis& h : hypotheses()) {
+      if (!h.applies(call->claim)) continue;
+      const auto same = std::find_if(d.candidates.begin(), d.candidates.end(),
+                                     [&](const Candidate& c) { return c.id == h.id; });
+      const auto candidate = examine(h, cases);
+      if (!candidate) continue;
+      if (same == d.candidates.end())
+        d.candidates.push_back(*candidate);
+      else if (same->consistent < candidate->consistent)
+        *same = *candidate;
+    }
+  // An error that every passing case permits, before one that shows under a condition.
+  std::stable_sort(d.candidates.begin(), d.candidates.end(),
+                   [](const Candidate& a, const Candidate& b) {
+                     return a.consistent * std::max<std::int64_t>(b.passing, 1) >
+                            b.consistent * std::max<std::int64_t>(a.passing, 1);
+                   });
+  if (d.candidates.empty()) d.evidence = evidence(observations);
+  return d;
+}
+
+Diagnosis diagnose_failure(const CaseRunner& runner, const ExperimentPtr& smallest,
+                           std::int64_t index) {
+  constexpr std::int64_t more = 48;
+  std::vector<Observation> observations{{smallest, runner.ask(smallest), true, false}};
+  const std::optional<Call> call = smallest->call();
+  if (!call) return {};
+  // A call without an answer costs the device a process; what it is, the trial says.
+  if (observations.front().trial.first.outcome != Outcome::answered) return diagnose(observations);
+  std::vector<ExperimentPtr> experiments;
+  for (std::int64_t i = index; i < index + more; ++i)
+    experiments.push_back(runner.generate(i).value());
+  const std::vector<Trial> trials = runner.ask(experiments);
+  SeenAnswers seen;
+  for (std::size_t i = 0; i < trials.size(); ++i) {
+    const std::optional<Call> other = experiments[i]->call();
+    if (!other || trials[i].first.outcome == Outcome::declined) continue;
+    const bool repeats = seen.repeats(*other, trials[i].first);
+    if (other->claim.entry != call->claim.entry || other->claim.tactic != call->claim.tactic ||
+        name_of(other->claim) != name_of(call->claim))
+      continue;
+    const bool failed = rule(*experiments[i], trials[i]).mismatch.has_value();
+    observations.push_back({experiments[i], trials[i], failed, repeats});
+  }
+  return diagnose(observations);
+}
+
+std::string evidence(std::span<const Observation> observations) {
+  std::set<std::string> places;
+  std::map<std::string, std::pair<std::int64_t, std::int64_t>> extents;
+  for (const Observation& o : observations) {
+    if (!o.failed) continue;
+    const std::optional<Call> call = o.experiment->call();
+    if (!call || o.trial.first.outcome != Outcome::answered) continue;
+    if (const Ruling r = o.experiment->judge(o.trial.first); r.mismatch && places.size() < 6)
+      places.insert(r.mismatch->where);
+    for (const auto& [name, extent] :
+         {std::pair<const char*, std::int64_t>{"m", call->m}, {"n", call->n}, {"k", call->k}}) {
+      auto [at, fresh] = extents.try_emplace(name, extent, extent);
+      at->second.first = std::min(at->second.first, extent);
+      at->second.second = std::max(at->second.second, extent);
+    }
+  }
+  std::string text = "first errors at";
+  for (const std::string& place : places) text += " " + place;
+  for (const auto& [name, range] : extents)
+    if (range.second > 0) text += fmt::format(", {} {}..{}", name, range.first, range.second);
+  return text;
+}
+
+void Casebook::add(const std::string& property, std::span<const ExperimentPtr> experiments,
+                   std::span<const Trial> trials, std::span<const Ruling> rulings) {
+  for (std::size_t i = 0; i < experiments.size(); ++i) {
+    if (trials[i].first.outcome == Outcome::declined) continue;
+    const std::optional<Call> call = experiments[i]->call();
+    if (!call) continue;
+    const bool failed = rulings[i].mismatch.has_value();
+    const bool repeats = seen_.repeats(*call, trials[i].first);
+    Entry& entry = entries_[name_of(call->claim) + "#" + std::to_string(call->claim.entry)];
+    int& kept = (failed ? entry.failing : entry.passing)[property];
+    if (kept++ < kept_per_property)
+      entry.observations.push_back({experiments[i], trials[i], failed, repeats});
+  }
+}
+
+bool SeenAnswers::repeats(const Call& call, const Answer& answer) {
+  std::string out;
+  for (const auto& bytes : answer.outputs) out.append(bytes.begin(), bytes.end());
+  std::string in;
+  for (const Operand& o : call.in) in.append(o.bytes.begin(), o.bytes.end());
+  const auto [at, fresh] = answers_.try_emplace(std::move(out), in);
+  return !fresh && at->second != in;
+}
+
+Diagnosis Casebook::finish() const {
+  struct Votes {
+    Candidate candidate;
+    std::int64_t entries = 0, ranks = 0;
+  };
+  std::vector<Votes> votes;
+  Diagnosis whole;
+  for (const auto& [name, entry] : entries_) {
+    const Diagnosis d = diagnose(entry.observations);
+    if (whole.evidence.empty()) whole.evidence = d.evidence;
+    for (std::size_t rank = 0; rank < d.candidates.size(); ++rank) {
+      const Candidate& c = d.candidates[rank];
+      auto vote = std::find_if(votes.begin(), votes.end(),
+                               [&](const Votes& v) { return v.candidate.id == c.id; });
+      if (vote == votes.end()) {
+        votes.push_back({c, 1, static_cast<std::int64_t>(rank)});
+        continue;
+      }
+      ++vote->entries;
+      vote->ranks += static_cast<std::int64_t>(rank);
+      vote->candidate.explained += c.explained;
+      vote->candidate.failing += c.failing;
+      vote->candidate.consistent += c.consistent;
+      vote->candidate.passing += c.passing;
+    }
+  }
+  std::stable_sort(votes.begin(), votes.end(), [](const Votes& a, const Votes& b) {
+    if (a.entries != b.entries) return a.entries > b.entries;
+    return a.ranks < b.ranks;
+  });
+  for (Votes& v : votes) whole.candidates.push_back(std::move(v.candidate));
+  if (!whole.candidates.empty()) whole.evidence.clear();
+  return whole;
+}
+
+}  // namespace assay::proptests::diagnosis

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A known error of kernels as a row: what a kernel with this error, and no other, would answer. The
+// golden model computes it; nothing is shared with the kernels that are tested.
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "proptests/experiment.h"
+
+namespace assay::proptests::diagnosis {
+
+/// A case that a device has answered, and whether the right model explains the answer.
+struct Observation {
+  ExperimentPtr experiment;
+  Trial trial;
+  bool failed = false;
+  bool repeats_earlier = false;  ///< the same answer was given to other operands before
+};
+
+/// An observation as hypotheses look at it. `call` refers to the memory of the experiment.
+struct Case {
+  Call call;
+  const Answer* answer = nullptr;
+};
+
+struct Hypothesis {
+  std::string id;    ///< a slug: stable, the ground truth of mutants refers to it
+  std::string name;  ///< what is wrong, in one line
+  std::function<bool(const kernels::Claim&)> applies;
+  /// Whether the answer is what a kernel with this error gives: bit for bit where the claim is
+  /// bit exact, within the bound of the claim around the hypothetical exact value otherwise.
+  std::function<bool(const Case&)> explains;
+};
+
+/// Every hypothesis about arithmetic and layout, the most specific first: where two explain the
+/// same observations, the one that fewer other errors could imitate comes first.
+[[nodiscard]] const std::vector<Hypothesis>& hypotheses();
+
+// The parts of the table.
+[[nodiscard]] std::vector<Hypothesis> quantize_hypotheses();
+[[nodiscard]] std::vector<Hypothesis> dequantize_hypotheses();
+[[nodiscard]] std::vector<Hypothesis> gemm_hypotheses();
+[[nodiscard]] std::vector<Hypothesis> qat_hypotheses();
+
+/// Operands of a call by role and part; empty where the call has none.
+[[nodiscard]] std::span<const std::uint8_t> input_bytes(const Call& call, std::uint32_t role,
+                                                        std::uint32_t part = 0);
+[[nodiscard]] std::vector<float> input_floats(const Call& call, std::uint32_t role);
+[[nodiscard]] formats::BlockScaledTensor input_tensor(const Call& call, std::uint32_t role,
+                                                      const formats::BlockFormat& format,
+                                                      std::int64_t rows, std::int64_t cols);
+/// What the device left in the output of this role; empty where the call has none.
+[[nodiscard]] std::span<const std::uint8_t> output_bytes(const Case& c, std::uint32_t role,
+                                                         std::uint32_t part = 0);
+
+}  // namespace assay::proptests::diagnosis

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: Apache-2.0
+// The known errors of products, as edits of the model and as patterns in the answer.
+#include <algorithm>
+#include <cmath>
+
+#include "golden/fp32_order.h"
+#include "proptests/diagnosis/product_model.h"
+#include "proptests/judge.h"
+
+namespace assay::proptests::diagnosis {
+namespace {
+
+using golden::Exact;
+using golden::FactoredMatrix;
+using golden::Rational;
+using golden::RationalValue;
+using golden::Value;
+using Model = ProductModel;
+using Result = ProductModel::Result;
+
+/// Only k in [from, to) counts.
+void keep_k(FactoredMatrix& m, std::int64_t from, std::int64_t to) {
+  for (std::int64_t r = 0; r < m.rows; ++r)
+    for (std::int64_t p = 0; p < m.cols; ++p)
+      if (p < from || p >= to) {
+        m.elements[r * m.cols + p] = Value::zero(false);
+        m.scales[r * m.cols + p] = Value::finite(1);
+      }
+}
+template <int multiple>
+void tail_dropped(Model& p) {
+  // Shorter than one multiple: nothing would remain, and kernels have a path of their own.
+  const std::int64_t last = p.k < multiple ? p.k : p.k / multiple * multiple;
+  p.edit_operands = [last](FactoredMatrix& a, FactoredMatrix& b) {
+    keep_k(a, 0, last);
+    keep_k(b, 0, last);
+  };
+}
+template <int multiple>
+void tail_dropped_to_nothing(Model& p) {
+  p.edit_operands = [last = p.k / multiple * multiple](FactoredMatrix& a, FactoredMatrix& b) {
+    keep_k(a, 0, last);
+    keep_k(b, 0, last);
+  };
+}
+template <const formats::FormatSpec& format, formats::RoundingMode mode>
+Value in_format(const Value& x) {
+  return golden::decode(format,
+                        golden::encode(format, x, mode, golden::policy_of(formats::ieee, format)));
+}
+template <const formats::FormatSpec& format, formats::RoundingMode mode>
+void accumulator_in(Model& p) {
+  p.accumulate = [](const Value& sum, const Value& product) {
+    return in_format<format, mode>(sum + product);
+  };
+}
+template <const formats::FormatSpec& format>
+void sum_through(Model& p) {
+  p.edit_sum = in_format<format, formats::RoundingMode::nearest_even>;
+}
+/// Both addends are truncated to `bits` fraction bits below the larger one.
+template <int bits>
+void aligned_accumulator(Model& p) {
+  p.accumulate = [](const Value& sum, const Value& product) {
+    if (!sum.is_finite() || !product.is_finite()) return sum + product;
+    const auto top = [](const Value& v) {
+      return v.is_zero() ? INT64_MIN
+                         : golden::floor_log2(abs(v.number.significand), 1) + v.number.exponent;
+    };
+    const std::int64_t largest = std::max(top(sum), top(product));
+    if (largest == INT64_MIN) return sum + product;
+    const std::int64_t unit = largest - bits;
+    const auto kept = [unit](const Value& v) {
+      if (v.is_zero() || v.number.exponent >= unit) return v;
+      const auto drop = static_cast<std::uint64_t>(unit - v.number.exponent);
+      const golden::Integer magnitude = abs(v.number.significand) >> drop;
+      return Value::finite(
+          Exact(v.number.sign() < 0 ? golden::Integer(-magnitude) : magnitude, unit));
+    };
+    return golden::fl(kept(sum) + kept(product));
+  };
+}
+
+float product(float x, float y) { return x * y; }
+
+bool within(const Model& p, const Result& right, std::size_t observed_at, std::size_t expected_at) {
+  return judge_number(*p.claim.output, p.observed[observed_at], right.reference[expected_at],
+                      right.bounds[expected_at]) != golden::Judgement::outside;
+}
+
+/// All right but for elements that `excused` explains.
+template <class Excuse>
+bool all_but(const Model& p, const Result& right, const Excuse& excused) {
+  if (p.observed.size() != right.reference.size()) return false;
+  for (std::size_t i = 0; i < p.observed.size(); ++i)
+    if (!within(p, right, i, i) && !excused(i)) return false;
+  return true;
+}
+
+/// The values of c for which c * exact (within its bound) rounds to what was observed, intersected
+/// over all elements: an error by one constant factor leaves something, nothing else does.
+bool constant_factor(const Model& p, const Result& right) {
+  if (p.observed.size() != right.reference.size()) return false;
+  Rational low = -1;
+  Rational high = -1;
+  std::int64_t informative = 0;
+  for (std::size_t i = 0; i < p.observed.size(); ++i) {
+    const RationalValue& exact = right.reference[i];
+    if (!exact.is_finite()) {
+      if (!within(p, right, i, i)) return false;
+      continue;
+    }
+    if (!right.bounds[i].judgeable) continue;
+    if (!std::isfinite(p.observed[i])) return false;
+    const Rational seen = golden::value_of(p.observed[i]).number.rational();
+    if (exact.number == 0) {
+      if (seen != 0 && !within(p, right, i, i)) return false;
+      continue;
+    }
+    const int bits = p.claim.output == &formats::fp32 ? 23 : 8;
+    const Rational magnitude = boost::multiprecision::abs(seen);
+    const Rational slack =
+        magnitude / (1 << bits) + 4 * right.bounds[i].error + magnitude / (1 << 20);
+    if (boost::multiprecision::abs(exact.number) <= 2 * right.bounds[i].error) continue;
+    Rational from = (seen - slack) / exact.number;
+    Rational to = (seen + slack) / exact.number;
+    if (to < from) std::swap(from, to);
+    if (from < 0 && to < 0) return false;
+    low = informative == 0 ? from : std::max(low, from);
+    high = informative == 0 ? to : std::min(high, to);
+    ++informative;
+  }
+  return informative > 0 && low <= high && high > 0;
+}
+
+}  // namespace
+
+const std::vector<ProductError>& product_errors() {
+  using formats::RoundingMode;
+  static const std::vector<ProductError> rows{
+      // The epilogue.
+      {"alpha_omitted", "alpha is left out", [](Model& p) { p.alpha = 1.0F; }},
+      {"alpha_twice", "alpha multiplies twice", [](Model& p) { p.alpha *= p.alpha; }},
+      {"alpha_inverted", "alpha divides instead of multiplying",
+       [](Model& p) { p.alpha = 1.0F / p.alpha; }},
+      {"alpha_sign", "the sign of alpha is lost", [](Model& p) { p.alpha = std::fabs(p.alpha); }},
+      {"beta_ignored", "C is added unscaled",
+       [](Model& p) { p.beta = p.beta == 0.0F ? 0.0F : 1.0F; }},
+      {"c_omitted", "C is not added", [](Model& p) { p.beta = 0.0F; }},
+      {"beta_twice", "beta multiplies twice", [](Model& p) { p.beta *= p.beta; }},
+      {"c_scaled_by_alpha", "beta C is scaled by alpha", [](Model& p) { p.beta *= p.alpha; }},
+      {"c_subtracted", "beta C is subtracted", [](Model& p) { p.beta = -p.beta; }},
+      {"c_read_for_beta_zero", "C is read where beta is 0",
+       [](Model& p) {
+         if (p.beta != 0.0F || p.c.empty()) return;
+         for (const float c : p.c) p.addend.push_back(0.0F * c);
+       }},
+      {"c_transposed", "C is read transposed",
+       [](Model& p) {
+         const std::vector<float> from = p.c;
+         for (std::size_t i = 0; i < p.c.size(); ++i) {
+           const auto at = static_cast<std::int64_t>(i);
+           p.c[i] = from[at % p.n * p.m + at / p.n < static_cast<std::int64_t>(from.size())
+                             ? at % p.n * p.m + at / p.n
+                             : at];
+         }
+       }},
+      {"alpha_beta_swapped", "alpha and beta are exchanged",
+       [](Model& p) {
+         if (p.beta != 0.0F) std::swap(p.alpha, p.beta);
+       }},
+      {"bias_omitted", "the bias is not added", [](Model& p) { p.bias.clear(); }},
+      {"bias_before_alpha", "the bias is scaled by alpha",
+       [](Model& p) {
+         for (float& x : p.bias) x = product(x, p.alpha);
+       }},
+      {"bias_before_beta", "the bias is scaled by beta",
+       [](Model& p) {
+         if (p.beta != 0.0F)
+           for (float& x : p.bias) x = product(x, p.beta);
+       }},
+      {"bias_twice", "the bias is added twice",
+       [](Model& p) {
+         for (float& x : p.bias) x *= 2.0F;
+       }},
+      {"bias_subtracted", "the bias is subtracted",
+       [](Model& p) {
+         for (float& x : p.bias) x = -x;
+       }},
+      {"bias_off_by_one", "each column gets the bias of the next",
+       [](Model& p) {
+         if (!p.bias.empty()) std::rotate(p.bias.begin(), p.bias.begin() + 1, p.bias.end());
+       }},
+      {"bias_of_first", "all columns get the bias of the first",
+       [](Model& p) {
+         if (!p.bias.empty()) std::fill(p.bias.begin(), p.bias.end(), p.bias.front());
+       }},
+      {"bias_by_row", "the bias is indexed by row instead of column",
+       [](Model& p) {
+         if (p.bias.empty()) return;
+         for (std::int64_t i = 0; i < p.m * p.n; ++i) p.addend.push_back(p.bias[i / p.n % p.n]);
+         p.bias.clear();
+       }},
+      {"everything_scaled_by_alpha", "alpha scales C and the bias too",
+       [](Model& p) {
+         p.beta *= p.alpha;
+         for (float& x : p.bias) x = product(x, p.alpha);
+       }},
+      // Which operands.
+      {"only_a_scaled", "the scale factors of B are left out, those of A are not",
+       [](Model& p) { p.b.factor = [](const Value&) { return Value::finite(1); }; }},
+      {"scales_of_a_for_b", "B meets the scale factors of A",
+       [](Model& p) {
+         if (!p.a) return;
+         p.edit_operands = [](FactoredMatrix& a, FactoredMatrix& b) {
+           for (std::int64_t r = 0; r < b.rows; ++r)
+             for (std::int64_t c = 0; c < b.cols; ++c)
+               b.scales[r * b.cols + c] = a.scales[r % a.rows * a.cols + c];
+         };
+       }},
+      {"scales_of_b_for_a", "A meets the scale factors of B",
+       [](Model& p) {
+         if (!p.a) return;
+         p.edit_operands = [](FactoredMatrix& a, FactoredMatrix& b) {
+           for (std::int64_t r = 0; r < a.rows; ++r)
+             for (std::int64_t c = 0; c < a.cols; ++c)
+               a.scales[r * a.cols + c] = b.scales[r % b.rows * b.cols + c];
+         };
+       }},
+      {"b_row_off_by_one", "columns of the result belong to the next row of B",
+       [](Model& p) {
+         p.edit_operands = [](FactoredMatrix&, FactoredMatrix& b) {
+           std::rotate(b.elements.begin(), b.elements.begin() + b.cols, b.elements.end());
+           std::rotate(b.scales.begin(), b.scales.begin() + b.cols, b.scales.end());
+         };
+       }},
+      // The range of k.
+      {"last_k_dropped", "the last product is left out",
+       [](Model& p) {
+         p.edit_operands = [](FactoredMatrix& a, FactoredMatrix& b) {
+           keep_k(a, 0, a.cols - 1);
+           keep_k(b, 0, b.cols - 1);
+         };
+       }},
+      {"first_k_dropped", "the first product is left out",
+       [](Model& p) {
+         p.edit_operands = [](FactoredMatrix& a, FactoredMatrix& b) {
+           keep_k(a, 1, a.cols);
+           keep_k(b, 1, b.cols);
+         };
+       }},
+      {"k_tail_dropped", "k is rounded down to a multiple of 2", tail_dropped<2>},
+      {"k_tail_dropped", "k is rounded down to a multiple of 4", tail_dropped<4>},
+      {"k_tail_dropped", "k is rounded down to a multiple of 8", tail_dropped<8>},
+      {"k_tail_dropped", "k is rounded down to a multiple of 16", tail_dropped<16>},
+      {"k_tail_dropped", "k is rounded down to a multiple of 32", tail_dropped<32>},
+      {"k_tail_dropped", "k is rounded down to a multiple of 64", tail_dropped<64>},
+      {"k_tail_dropped", "k is rounded down to a multiple of 128", tail_dropped<128>},
+      {"k_tail_dropped", "k is rounded down to a multiple of 2", tail_dropped_to_nothing<2>},
+      {"k_tail_dropped", "k is rounded down to a multiple of 4", tail_dropped_to_nothing<4>},
+      {"k_tail_dropped", "k is rounded down to a multiple of 8", tail_dropped_to_nothing<8>},
+      {"k_tail_dropped", "k is rounded down to a multiple of 16", tail_dropped_to_nothing<16>},
+      {"k_tail_dropped", "k is rounded down to a multiple of 32", tail_dropped_to_nothing<32>},
+      {"k_tail_dropped", "k is rounded down to a multiple of 64", tail_dropped_to_nothing<64>},
+      {"k_tail_dropped", "k is rounded down to a multiple of 128", tail_dropped_to_nothing<128>},
+      {"k_block_dropped", "the last block of k is left out",
+       [](Model& p) {
+         const std::int64_t block = p.claim.b->block.cols;
+         p.edit_operands = [last = (p.k - 1) / block * block](FactoredMatrix& a,
+                                                              FactoredMatrix& b) {
+           if (last == 0) return;
+           keep_k(a, 0, last);
+           keep_k(b, 0, last);
+         };
+       }},
+      {"k_limited", "no more than the first 128 products count",
+       [](Model& p) {
+         p.edit_operands = [](FactoredMatrix& a, FactoredMatrix& b) {
+           keep_k(a, 0, 128);
+           keep_k(b, 0, 128);
+         };
+       }},
+      {"k_limited", "no more than the first 256 products count",
+       [](Model& p) {
+         p.edit_operands = [](FactoredMatrix& a, FactoredMatrix& b) {
+           keep_k(a, 0, 256);
+           keep_k(b, 0, 256);
+         };
+       }},
+      // The accumulator.
+      {"bf16_accumulator", "the sum is kept in bf16",
+       accumulator_in<formats::bf16, RoundingMode::nearest_even>},
+      {"bf16_accumulator", "the sum is kept in bf16, truncated",
+       accumulator_in<formats::bf16, RoundingMode::toward_zero>},
+      {"fp16_accumulator", "the sum is kept in fp16",
+       accumulator_in<formats::fp16, RoundingMode::nearest_even>},
+      {"fp16_accumulator", "the sum is kept in fp16, truncated",
+       accumulator_in<formats::fp16, RoundingMode::toward_zero>},
+      {"truncating_accumulator", "terms are aligned and truncated to 13 fraction bits",
+       aligned_accumulator<13>},
+      {"truncating_accumulator", "terms are aligned and truncated to 14 fraction bits",
+       aligned_accumulator<14>},
+      {"truncating_accumulator", "terms are aligned and truncated to 12 fraction bits",
+       aligned_accumulator<12>},
+      {"truncating_accumulator", "terms are aligned and truncated to 10 fraction bits",
+       aligned_accumulator<10>},
+      {"truncating_accumulator", "every addition is truncated to FP32",
+       accumulator_in<formats::fp32, RoundingMode::toward_zero>},
+      {"sum_through_bf16", "the sum is rounded to bf16 before the epilogue",
+       sum_through<formats::bf16>},
+      {"sum_through_fp16", "the sum is rounded to fp16 before the epilogue",
+       sum_through<formats::fp16>},
+      {"products_in_bf16", "products are rounded to bf16 before they are added",
+       [](Model& p) {
+         p.accumulate = [](const Value& sum, const Value& x) {
+           return golden::fl(sum + in_format<formats::bf16, RoundingMode::nearest_even>(x));
+         };
+       }},
+      {"products_in_fp16", "products are rounded to fp16 before they are added",
+       [](Model& p) {
+         p.accumulate = [](const Value& sum, const Value& x) {
+           return golden::fl(sum + in_format<formats::fp16, RoundingMode::nearest_even>(x));
+         };
+       }},
+  };
+  return rows;
+}
+
+const std::vector<PatternError>& pattern_errors() {
+  static const std::vector<PatternError> rows{
+      {"result_transposed", "the result is stored transposed",
+       [](const Model& p, const Result& right) {
+         if (p.observed.size() != right.reference.size()) return false;
+         for (std::int64_t i = 0; i < p.m; ++i)
+           for (std::int64_t j = 0; j < p.n; ++j)
+             if (!within(p, right, j * p.m + i, i * p.n + j)) return false;
+         return true;
+       }},
+      {"rows_permuted", "rows of the result are in each other's place",
+       [](const Model& p, const Result& right) {
+         if (p.observed.size() != right.reference.size()) return false;
+         for (std::int64_t i = 0; i < p.m; ++i) {
+           bool found = false;
+           for (std::int64_t from = 0; from < p.m && !found; ++from) {
+             found = true;
+             for (std::int64_t j = 0; j < p.n && found; ++j)
+               found = within(p, right, i * p.n + j, from * p.n + j);
+           }
+           if (!found) return false;
+         }
+         return true;
+       }},
+      {"columns_permuted", "columns of the result are in each other's place",
+       [](const Model& p, const Result& right) {
+         if (p.observed.size() != right.reference.size()) return false;
+         for (std::int64_t j = 0; j < p.n; ++j) {
+           bool found = false;
+           for (std::int64_t from = 0; from < p.n && !found; ++from) {
+             found = true;
+             for (std::int64_t i = 0; i < p.m && found; ++i)
+               found = within(p, right, i * p.n + j, i * p.n + from);
+           }
+           if (!found) return false;
+         }
+         return true;
+       }},
+      {"results_zero", "some results are zero, the others right",
+       [](const Model& p, const Result& right) {
+         return all_but(p, right, [&](std::size_t i) { return p.observed[i] == 0.0F; });
+       }},
+      {"results_nan", "some results are NaN, the others right",
+       [](const Model& p, const Result& right) {
+         return all_but(p, right, [&](std::size_t i) { return std::isnan(p.observed[i]); });
+       }},
+      {"scaled_by_a_constant", "results are off by one constant factor", constant_factor},
+      {"narrow_accumulator", "errors are those of an accumulator narrower than claimed",
+       [](const Model& p, const Result& right) {
+         // Each result within the roundings of k additions to 8 bits, relative to the sum of
+         // magnitudes: what bf16, fp16 and truncating accumulators stay below.
+         Model magnitudes = p;
+         magnitudes.edit_operands = [](FactoredMatrix& a, FactoredMatrix& b) {
+           for (auto* m : {&a, &b})
+             for (auto* values : {&m->elements, &m->scales})
+               for (Value& v : *values)
+                 if (v.negative) v = -v;
+         };
+         magnitudes.bias.clear();
+         magnitudes.beta = 0.0F;
+         const Result sums = magnitudes.run();
+         return all_but(p, right, [&](std::size_t i) {
+           if (!std::isfinite(p.observed[i]) || !right.reference[i].is_finite() ||
+               !sums.reference[i].is_finite())
+             return false;
+           const Rational error = boost::multiprecision::abs(
+               golden::value_of(p.observed[i]).number.rational() - right.reference[i].number);
+           return error <= boost::multiprecision::abs(sums.reference[i].number) * p.k / 256;
+         });
+       }},
+  };
+  return rows;
+}
+
+}  // namespace assay::proptests::diagnosis

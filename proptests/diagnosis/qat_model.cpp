@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proptests/diagnosis/qat_model.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "proptests/judge.h"
+
+namespace assay::proptests::diagnosis {
+namespace {
+
+using golden::Exact;
+using golden::RationalValue;
+using golden::Value;
+using kernels::Estimator;
+
+Value magnitude(const Value& v) { return v.negative ? -v : v; }
+
+/// sum of the products and the addend, and the bound of FP32 in any order.
+void push_sum(Expected& to, const std::vector<std::vector<Value>>& products,
+              const Value* addend = nullptr) {
+  Value sum = Value::zero(false);
+  std::vector<golden::Term> terms;
+  bool finite = true;
+  for (const auto& factors : products) {
+    Value product = Value::finite(1);
+    golden::Term term;
+    for (const Value& f : factors) {
+      product = product * f;
+      finite = finite && f.is_finite();
+      term.factors.push_back(f.number);
+    }
+    sum = sum + product;
+    terms.push_back(std::move(term));
+  }
+  std::vector<golden::Term> addends;
+  if (addend != nullptr) {
+    sum = sum + *addend;
+    finite = finite && addend->is_finite();
+    addends.push_back({{addend->number}, 0});
+  }
+  to.push(golden::to_rational(sum),
+          finite ? golden::fp32_any_order(terms, addends) : golden::Bound{});
+}
+
+}  // namespace
+
+void Expected::push(RationalValue exact, golden::Bound bound) {
+  reference.push_back(std::move(exact));
+  bounds.push_back(std::move(bound));
+}
+
+int QatWeight::clip_side() const {
+  if (w.is_nan() || s.is_nan()) return 1;
+  const Value clip = Value::finite(6) * magnitude(s);
+  const Value size = magnitude(w);
+  return golden::less(clip, size) ? 1 : golden::less(size, clip) ? -1 : 0;
+}
+
+std::vector<QatWeight> QatModel::views(float& tensor_scale) const {
+  ReaderModel reader;
+  reader.t = weights.run();
+  if (spoil_reader) spoil_reader(reader);
+  const golden::FactoredMatrix f = reader.run();
+  tensor_scale = f.tensor_scale;
+  std::vector<QatWeight> out(f.elements.size());
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    out[i].w = golden::value_of(weights.x[i]);
+    out[i].scale = f.scales[i];
+    out[i].s = f.scales[i] * golden::value_of(tensor_scale);
+    out[i].q = out[i].s.is_nan() ? Value::nan() : f.elements[i];
+  }
+  return out;
+}
+
+Expected QatModel::y() const {
+  float g = 1.0F;
+  const std::vector<QatWeight> v = views(g);
+  Expected out;
+  for (std::int64_t i = 0; i < m; ++i)
+    for (std::int64_t j = 0; j < n; ++j) {
+      std::vector<std::vector<Value>> products;
+      for (std::int64_t p = 0; p < k; ++p) {
+        const QatWeight& weight = v[j * k + p];
+        const Value input = golden::value_of(x[i * k + p]);
+        if (multiplies_y)
+          products.push_back({input, multiplies_y(weight)});
+        else
+          products.push_back({input, weight.q, weight.scale, golden::value_of(g)});
+      }
+      const Value b = bias.empty() ? Value::zero(false) : golden::value_of(bias[j]);
+      push_sum(out, products, bias.empty() ? nullptr : &b);
+    }
+  return out;
+}
+
+QatModel::Gradients QatModel::gradients() const {
+  float g = 1.0F;
+  const std::vector<QatWeight> v = views(g);
+  Gradients out;
+  for (std::int64_t i = 0; i < m; ++i)
+    for (std::int64_t p = 0; p < k; ++p) {
+      std::vector<std::vector<Value>> products;
+      for (std::int64_t j = 0; j < n; ++j) {
+        const QatWeight& weight = v[j * k + p];
+        const Value d = golden::value_of(dy[i * n + j]);
+        if (multiplies_dx)
+          products.push_back({d, multiplies_dx(weight)});
+        else
+          products.push_back({d, weight.q, weight.scale, golden::value_of(g)});
+      }
+      push_sum(out.dx, products);
+    }
+  const bool lsq = estimator == Estimator::lsq;
+  Expected whole;
+  for (std::int64_t j = 0; j < n; ++j)
+    for (std::int64_t p = 0; p < k; ++p) {
+      std::vector<std::vector<Value>> products;
+      for (std::int64_t i = 0; i < m; ++i)
+        products.push_back({golden::value_of(dy[i * n + j]), golden::value_of(x[i * k + p]),
+                            golden::value_of(dw_factor)});
+      if (enters_g)
+        for (auto& factors : products) factors.push_back(enters_g(v[j * k + p]));
+      push_sum(whole, products);
+      const bool kept = passes ? passes(v[j * k + p])
+                               : estimator == Estimator::identity || v[j * k + p].clip_side() <= 0;
+      if (kept)
+        out.dw.push(whole.reference.back(), whole.bounds.back());
+      else
+        out.dw.push(RationalValue::zero(false), {});
+    }
+  for (std::int64_t j = 0; j < n; ++j) {
+    if (dbias) {
+      const Value value = golden::value_of(dbias(j));
+      golden::Bound bound;
+      if (value.is_finite())
+        bound.error = boost::multiprecision::abs(value.number.rational()) / (1 << 20);
+      out.dbias.push(golden::to_rational(value), bound);
+      continue;
+    }
+    std::vector<std::vector<Value>> products;
+    for (std::int64_t i = 0; i < m; ++i) products.push_back({golden::value_of(dy[i * n + j])});
+    push_sum(out.dbias, products);
+  }
+  if (!lsq) return out;
+  for (std::int64_t j = 0; j < n; ++j)
+    for (std::int64_t first = 0; first < k; first += block) {
+      RationalValue sum = RationalValue::zero(false);
+      golden::Rational sizes = 0;
+      const std::int64_t last = std::min(k, first + block);
+      bool judgeable = true;
+      for (std::int64_t p = first; p < last; ++p) {
+        const QatWeight& weight = v[j * k + p];
+        RationalValue d;
+        if (scale_derivative) {
+          d = scale_derivative(weight);
+        } else if (weight.s.is_nan()) {
+          d = RationalValue::nan();
+        } else if (weight.clip_side() > 0) {
+          d = RationalValue::finite(weight.w.negative != weight.s.negative ? -6 : 6);
+        } else if (weight.w.is_zero()) {
+          d = golden::to_rational(weight.q);
+        } else {
+          d = golden::to_rational(weight.q) +
+              -(golden::to_rational(weight.w) / golden::to_rational(weight.s));
+        }
+        const std::size_t at = j * k + p;
+        sum = sum + whole.reference[at] * d;
+        judgeable = judgeable && whole.reference[at].is_finite() && d.is_finite();
+        if (!judgeable) continue;
+        // The subtraction q - u loses what its terms have, up to 12 in magnitude.
+        sizes += boost::multiprecision::abs(whole.reference[at].number) * 12 +
+                 whole.bounds[at].error * (1 << 18);
+      }
+      golden::Bound bound;
+      const double factor =
+          (gain ? gain(last - first) : 1.0 / std::sqrt(6.0 * static_cast<double>(last - first))) *
+          (dscale_times_tensor_scale ? static_cast<double>(g) : 1.0);
+      const RationalValue scaled = sum * golden::to_rational(golden::value_of(factor));
+      if (scaled.is_finite())
+        bound.error = sizes / (1 << 18) *
+                      boost::multiprecision::abs(golden::value_of(factor).number.rational());
+      else
+        bound.judgeable = scaled.is_nan();
+      out.dscale.push(scaled, bound);
+    }
+  return out;
+}
+
+QatModel qat_of(const Call& call) {
+  QuantizerModel weights(*call.claim.b);
+  weights.x = input_floats(call, ASSAY_DUT_W);
+  weights.given = input_floats(call, ASSAY_DUT_GIVEN);
+  weights.rows = call.n;
+  weights.cols = call.k;
+  weights.rounding = call.claim.rounding;
+  QatModel model(std::move(weights));
+  model.estimator = static_cast<Estimator>(call.estimator);
+  model.m = call.m;
+  model.n = call.n;
+  model.k = call.k;
+  model.block = call.claim.b->block.cols;
+  model.x = input_floats(call, ASSAY_DUT_X);
+  model.bias = input_floats(call, ASSAY_DUT_BIAS);
+  model.dy = input_floats(call, ASSAY_DUT_DY);
+  return model;
+}
+
+}  // namespace assay::proptests::diagnosis

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The QAT step of golden/qat.h with every step open to an error. As it stands it computes what
+// golden does.
+
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "proptests/diagnosis/quantizer_model.h"
+#include "proptests/diagnosis/reader_model.h"
+
+namespace assay::proptests::diagnosis {
+
+/// One weight as an estimator sees it: s is scale factor * tensor scale.
+struct QatWeight {
+  golden::Value w, q, s, scale;
+  [[nodiscard]] golden::Value hat() const { return q * s; }
+  /// |w| against 6 |s|: -1 inside, 0 at the boundary, 1 outside; 1 for NaN.
+  [[nodiscard]] int clip_side() const;
+};
+
+/// Numbers that should come out, and how near.
+struct Expected {
+  std::vector<golden::RationalValue> reference;
+  std::vector<golden::Bound> bounds;
+  void push(golden::RationalValue exact, golden::Bound bound);
+};
+
+struct QatModel {
+  using Number = golden::RationalValue;
+  QuantizerModel weights;
+  std::function<void(ReaderModel&)> spoil_reader;
+  kernels::Estimator estimator = kernels::Estimator::identity;
+  std::int64_t m = 0, n = 0, k = 0, block = 1;
+  std::vector<float> x, bias, dy;
+
+  std::function<golden::Value(const QatWeight&)> multiplies_y, multiplies_dx, enters_g;
+  std::function<bool(const QatWeight&)> passes;
+  std::function<Number(const QatWeight&)> scale_derivative;
+  std::function<double(std::int64_t count)> gain;  ///< of d scale
+  bool dscale_times_tensor_scale = true;
+  std::function<float(std::int64_t j)> dbias;  ///< replaces the sum over rows
+  float dw_factor = 1.0F;
+
+  explicit QatModel(QuantizerModel of) : weights(std::move(of)) {}
+
+  [[nodiscard]] Expected y() const;
+  struct Gradients {
+    Expected dx, dw, dbias, dscale;
+  };
+  [[nodiscard]] Gradients gradients() const;
+
+ private:
+  [[nodiscard]] std::vector<QatWeight> views(float& tensor_scale) const;
+};
+
+[[nodiscard]] QatModel qat_of(const Call& call);
+
+struct QatError {
+  const char* id;
+  const char* name;
+  std::function<void(QatModel&)> spoil;
+};
+[[nodiscard]] const std::vector<QatError>& qat_errors();
+
+}  // namespace assay::proptests::diagnosis
