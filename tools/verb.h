@@ -33,6 +33,7 @@ Action declare_vectors(CLI::App& app);
 Action declare_judge(CLI::App& app);
 Action declare_replay(CLI::App& app);
 Action declare_bench(CLI::App& app);
+Action declare_mutants(CLI::App& app);
 
 inline constexpr std::array verbs{
     Verb{"formats", "print the tables of formats, block formats and policy profiles",
@@ -69,6 +70,11 @@ inline constexpr std::array verbs{
          "assay judge cases.txt answers.txt\n"
          "assay judge cases.txt - --json report.json < answers.txt\n",
          declare_judge},
+    Verb{"mutants", "hold kernels that are wrong on purpose against the catalogue and name their faults",
+         "assay mutants\n"
+         "assay mutants --only ties_away --json mutants.json\n"
+         "assay mutants libwrong.so --truth faults.json\n",
+         declare_mutants},
     Verb{"replay", "run a recorded training step under precision recipes",
          "assay replay embedded --recipe nvfp4\n"
          "assay replay embedded --recipe nvfp4 --recipe mxfp4-rceil --html report.html\n"

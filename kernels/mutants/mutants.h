@@ -17,9 +17,12 @@ struct Mutant {
   std::string_view id;           ///< a slug
   std::string_view description;  ///< what is wrong, in one line
   std::string_view source;       ///< the class of real bugs it stands for
+  std::string_view fault;        ///< the hypothesis (proptests/diagnosis) that should name it
   /// Replaces a step of the right kernel; or, where conduct and not arithmetic is wrong, `make`.
   void (*spoil)(Steps& steps) = nullptr;
   std::unique_ptr<DeviceUnderTest> (*make)(std::string_view id) = nullptr;
+  /// Why one property alone can reject it; empty: two must.
+  std::string_view lone = {};
 };
 
 [[nodiscard]] std::span<const Mutant> all_mutants();

@@ -84,6 +84,16 @@ class NotRepeatable final : public Wrapper {
   mutable bool odd_ = false;
 };
 
+/// A product of uninitialised scale factors.
+class AnswersNan final : public Wrapper {
+ public:
+  using Wrapper::Wrapper;
+  Status gemm(const Claim&, const GemmCall& call) const override {
+    std::fill(call.d.begin(), call.d.end(), NAN);
+    return Status::ok;
+  }
+};
+
 template <class Device>
 std::unique_ptr<DeviceUnderTest> make(std::string_view id) {
   return std::make_unique<Device>(id);
@@ -91,15 +101,17 @@ std::unique_ptr<DeviceUnderTest> make(std::string_view id) {
 
 constexpr std::array table{
     Mutant{"writes_nothing", "the kernel returns without writing its outputs", "lazy outputs",
-           nullptr, make<WritesNothing>},
+           "writes_nothing", nullptr, make<WritesNothing>},
     Mutant{"stale_answer", "a result is reused for other operands of the same shape",
-           "reference-kernels#104: cached results", nullptr, make<StaleAnswer>},
-    Mutant{"writes_inputs", "an input is used as scratch space", "in-place transforms", nullptr,
-           make<WritesInputs>},
+           "reference-kernels#104: cached results", "stale_answer", nullptr, make<StaleAnswer>},
+    Mutant{"writes_inputs", "an input is used as scratch space", "in-place transforms",
+           "writes_inputs", nullptr, make<WritesInputs>},
     Mutant{"last_output_unwritten", "the last output element is not written", "off-by-one grids",
-           nullptr, make<LastOutputUnwritten>},
+           "last_output_unwritten", nullptr, make<LastOutputUnwritten>},
     Mutant{"not_repeatable", "the same call gives different bits", "races: DeepGEMM#343, ninfer#43",
-           nullptr, make<NotRepeatable>},
+           "not_repeatable", nullptr, make<NotRepeatable>},
+    Mutant{"answers_nan", "every result of a product is NaN", "flashinfer#2569", "all_nan", nullptr,
+           make<AnswersNan>},
 };
 
 }  // namespace

@@ -95,13 +95,15 @@ std::unique_ptr<DeviceUnderTest> make(std::string_view id) {
 
 constexpr std::array table{
     Mutant{"row_stride_ignored", "rows are taken to follow each other whatever the strides say",
-           "aiter#2900: a stride that was not the tensor's", nullptr, make<RowStrideIgnored>},
+           "aiter#2900: a stride that was not the tensor's", "row_stride_ignored", nullptr,
+           make<RowStrideIgnored>},
     Mutant{"scale_padding_read", "padding of swizzled scale factors reaches the result",
-           "vllm#30260: uninitialised padding of 128x4 scales", nullptr, make<ScalePaddingRead>},
+           "vllm#30260: uninitialised padding of 128x4 scales", "scale_padding_read", nullptr,
+           make<ScalePaddingRead>},
     Mutant{"split_k_by_m", "one row is summed in another order than many", "split-k chosen by m",
-           nullptr, make<SplitKByM>},
+           "order_depends_on_shape", nullptr, make<SplitKByM>},
     Mutant{"empty_k_is_zero", "k = 0 gives zeros instead of beta C + bias", "early returns",
-           nullptr, make<EmptyKIsZero>},
+           "empty_k_is_zero", nullptr, make<EmptyKIsZero>},
 };
 
 }  // namespace

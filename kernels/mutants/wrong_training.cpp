@@ -10,53 +10,74 @@ double right_derivative(const WeightView& v) { return right_steps().scale_deriva
 
 constexpr std::array table{
     Mutant{"mask_boundary_outside", "the clip mask excludes |w| = 6 s",
-           "pytorch/ao#4806: the clamp's subgradient",
+           "pytorch/ao#4806: the clamp's subgradient", "mask_boundary_outside",
            [](Steps& s) {
              s.passes = [](const WeightView& v) {
                return v.estimator == Estimator::identity || std::fabs(v.w) < 6.0 * std::fabs(v.s);
              };
            }},
     Mutant{"mask_missing", "clipped weights keep their gradient", "nni#3159, oneflow#8649",
-           [](Steps& s) { s.passes = [](const WeightView&) { return true; }; }},
+           "mask_missing", [](Steps& s) { s.passes = [](const WeightView&) { return true; }; }},
     Mutant{"mask_after_rounding", "the mask looks at the rounded weight, so it never masks",
-           "pytorch/ao#4806",
+           "pytorch/ao#4806", "mask_after_rounding",
            [](Steps& s) {
              s.passes = [](const WeightView& v) {
                return v.estimator == Estimator::identity || std::fabs(v.q) <= 6.0;
              };
            }},
     Mutant{"mask_always_on", "identity masks like clip_mask", "an estimator for another",
+           "mask_always_on",
            [](Steps& s) {
              s.passes = [](const WeightView& v) { return std::fabs(v.w) <= 6.0 * std::fabs(v.s); };
            }},
     Mutant{"dscale_without_u", "d scale takes q for q - u", "LSQ's formula without its second term",
+           "dscale_without_u",
            [](Steps& s) {
              s.scale_derivative = [](const WeightView& v) {
                return std::fabs(v.w) <= 6.0 * std::fabs(v.s) ? v.q : right_derivative(v);
              };
            }},
     Mutant{"dscale_u_everywhere", "d scale takes q - u outside the clip range too",
-           "LSQ without the clip",
+           "LSQ without the clip", "dscale_u_everywhere",
            [](Steps& s) {
              s.scale_derivative = [](const WeightView& v) {
                return v.s == 0.0 ? right_derivative(v) : v.q - v.w / v.s;
              };
            }},
     Mutant{"dscale_gain_missing", "d scale is not multiplied by 1 / sqrt(N Q)",
-           "LSQ's gradient scale",
+           "LSQ's gradient scale", "dscale_gain_missing",
            [](Steps& s) { s.scale_gain = [](std::int64_t) { return 1.0; }; }},
     Mutant{"dscale_full_block", "a partial block counts a whole block's elements in the gain",
-           "edge blocks",
+           "edge blocks", "dscale_full_block",
            [](Steps& s) {
              s.scale_gain = [](std::int64_t n) {
                return 1.0 / std::sqrt(6.0 * static_cast<double>((n + 31) / 32 * 32));
              };
            }},
     Mutant{"dx_unquantized", "dX multiplies the master weights",
-           "backward not consistent with forward",
+           "backward not consistent with forward", "dx_unquantized",
            [](Steps& s) { s.quantized_weights_in_dx = false; }},
     Mutant{"dbias_wrong_axis", "d bias is summed over outputs instead of rows",
-           "a reduced axis swapped", [](Steps& s) { s.dbias_over_rows = false; }},
+           "a reduced axis swapped", "dbias_wrong_axis",
+           [](Steps& s) { s.dbias_over_rows = false; }},
+    Mutant{"mask_inverted", "the mask keeps the clipped weights and drops the others",
+           "a comparison turned round", "mask_inverted",
+           [](Steps& s) {
+             s.passes = [](const WeightView& v) {
+               return v.estimator == Estimator::identity || std::fabs(v.w) > 6.0 * std::fabs(v.s);
+             };
+           }},
+    Mutant{"dscale_sign", "d scale has the wrong sign", "gradient conventions", "dscale_sign",
+           [](Steps& s) {
+             s.scale_derivative = [](const WeightView& v) { return -right_derivative(v); };
+           }},
+    Mutant{"dscale_zero_outside", "d scale ignores clipped weights", "LSQ without the clipped term",
+           "dscale_zero_outside",
+           [](Steps& s) {
+             s.scale_derivative = [](const WeightView& v) {
+               return std::fabs(v.w) > 6.0 * std::fabs(v.s) ? 0.0 : right_derivative(v);
+             };
+           }},
 };
 
 }  // namespace

@@ -4,7 +4,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <set>
+
+#include "golden/layout.h"
 
 namespace assay::proptests::diagnosis {
 namespace {
@@ -61,6 +64,53 @@ std::vector<Candidate> conduct_of(std::span<const Observation> observations) {
   return rows;
 }
 
+/// Errors that show exactly where a call has a certain form.
+struct Condition {
+  const char* id;
+  const char* name;
+  bool (*holds)(const Call&);
+};
+constexpr std::array conditions{
+    Condition{"row_stride_ignored", "wrong wherever rows do not follow each other",
+              [](const Call& c) { return c.row_gap > 0 && c.m != 1; }},
+    Condition{"empty_k_is_zero", "wrong wherever k is 0", [](const Call& c) { return c.k == 0; }},
+    Condition{"scale_padding_read", "wrong wherever padding of the scale factors is not zero",
+              [](const Call& c) {
+                const auto dirty = [&](std::uint32_t role, const formats::BlockFormat* format,
+                                       std::int64_t rows) {
+                  if (format == nullptr || input_bytes(c, role, ASSAY_DUT_SCALES).empty())
+                    return false;
+                  const formats::BlockScaledTensor t = input_tensor(c, role, *format, rows, c.k);
+                  formats::BlockScaledTensor clean = t;
+                  std::fill(clean.scales.begin(), clean.scales.end(), 0);
+                  const golden::BlockGrid grid = golden::block_grid(*format, rows, c.k);
+                  for (std::int64_t r = 0; r < grid.down; ++r)
+                    for (std::int64_t b = 0; b < grid.across; ++b)
+                      golden::store_scale(clean, r, b, golden::load_scale(t, r, b));
+                  return clean.scales != t.scales;
+                };
+                return dirty(ASSAY_DUT_A, c.claim.a, c.m) || dirty(ASSAY_DUT_B, c.claim.b, c.n) ||
+                       dirty(ASSAY_DUT_Q, c.claim.a, c.m);
+              }}};
+
+/// A condition that all failing calls meet and no passing one does.
+std::vector<Candidate> conditions_of(std::span<const Observation> observations) {
+  std::vector<Candidate> found;
+  for (const Condition& condition : conditions) {
+    Candidate c{condition.id, condition.name, 0, 0, 0, 0};
+    for (const Observation& o : observations) {
+      const std::optional<Call> call = o.experiment->call();
+      if (!call) continue;
+      const bool holds = condition.holds(*call);
+      ++(o.failed ? c.failing : c.passing);
+      if (o.failed == holds) ++(o.failed ? c.explained : c.consistent);
+    }
+    if (c.passing > 0 && c.explained == c.failing && c.consistent == c.passing)
+      found.push_back(std::move(c));
+  }
+  return found;
+}
+
 /// Null where a failing case speaks against the hypothesis.
 std::optional<Candidate> examine(const Hypothesis& h, const Cases& cases) {
   Candidate c{h.id, h.name,
@@ -88,6 +138,8 @@ Diagnosis diagnose(std::span<const Observation> observations) {
   const auto failed = std::find_if(observations.begin(), observations.end(),
                                    [](const Observation& o) { return o.failed; });
   if (failed == observations.end()) return d;
+  d.candidates = conditions_of(observations);
+  if (!d.candidates.empty()) return d;
   d.candidates = conduct_of(observations);
   const std::optional<Call> call = failed->experiment->call();
   const bool settled = std::any_of(
