@@ -241,12 +241,16 @@ GatedOracle gated_oracle(const GemmOracle& gate, const GemmOracle& up, const Gat
 }
 
 // A result below 2^-30000 that the refinement does not reach is too near to a decision to rule on.
+// An enclosure that ends at 0 may hold what is allowed between two ends that are not, unless it is
+// far narrower than every format's smallest number.
 Judgement judge(const FormatSpec& output, std::uint32_t code, const Gated& exact,
                 const Bound& bound, RoundingMode mode) {
   if (!exact.irrational) return judge(output, code, exact.special, bound, mode);
   if (!bound.judgeable) return Judgement::not_judgeable;
   for (int bits = 64; bits <= 32768; bits *= 2) {
     const Enclosure e = enclosure(exact, bits);
+    if ((e.lower == 0 || e.upper == 0) && std::max(abs(e.lower), abs(e.upper)) >= power(-400))
+      continue;
     const Judgement at_lower = judge(output, code, RationalValue::finite(e.lower), bound, mode);
     const Judgement at_upper = judge(output, code, RationalValue::finite(e.upper), bound, mode);
     if (at_lower == at_upper) return at_lower;

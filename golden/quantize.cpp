@@ -58,6 +58,12 @@ class Quantizer {
         static_cast<std::size_t>(scale_bytes(format, rows, cols, options.scale_layout)));
   }
 
+  std::vector<RationalValue> run_unrounded() {
+    scaled_.assign(x_.size(), RationalValue::nan());
+    static_cast<void>(run());
+    return std::move(scaled_);
+  }
+
   BlockScaledTensor run() {
     Registers tensor;
     tensor[Register::amax_tensor] = amax({0, result_.rows, 0, result_.cols});
@@ -139,6 +145,8 @@ class Quantizer {
     Registers element = block;
     element[Register::x] = to_rational(value_of(at(row, col)));
     element.run(format_.order->element);
+    if (!scaled_.empty())
+      scaled_[static_cast<std::size_t>(row * result_.cols + col)] = element[Register::x];
     Random random;
     if (options_.rounding == RoundingMode::stochastic)
       random = random_of(options_.seed, static_cast<std::uint64_t>(row * result_.cols + col),
@@ -153,6 +161,7 @@ class Quantizer {
   Policy policy_;
   BlockGrid grid_;
   BlockScaledTensor result_;
+  std::vector<RationalValue> scaled_;  // empty where nobody asked
 };
 
 }  // namespace
@@ -160,6 +169,12 @@ class Quantizer {
 BlockScaledTensor quantize(std::span<const float> x, std::int64_t rows, std::int64_t cols,
                            const BlockFormat& format, const QuantizeOptions& options) {
   return Quantizer(x, rows, cols, format, options).run();
+}
+
+std::vector<RationalValue> scaled_elements(std::span<const float> x, std::int64_t rows,
+                                           std::int64_t cols, const BlockFormat& format) {
+  const QuantizeOptions options;
+  return Quantizer(x, rows, cols, format, options).run_unrounded();
 }
 
 std::vector<Value> dequantize(const BlockScaledTensor& tensor) {

@@ -23,6 +23,13 @@ using formats::QuantizeOptions;
                                                   const formats::BlockFormat& format,
                                                   const QuantizeOptions& options = {});
 
+/// What each element is before its rounding to the element format, by the format's order: the
+/// numbers that stochastic rounding decides on. NaN in a block that has an element that is not
+/// finite. Arguments and errors as quantize.
+[[nodiscard]] std::vector<RationalValue> scaled_elements(std::span<const float> x,
+                                                         std::int64_t rows, std::int64_t cols,
+                                                         const formats::BlockFormat& format);
+
 /// element * scale factor * tensor scale of every element, exact, row-major whatever the layout. A
 /// NaN scale factor makes its block NaN. Throws std::invalid_argument for an inconsistent tensor.
 [[nodiscard]] std::vector<Value> dequantize(const formats::BlockScaledTensor& tensor);

@@ -261,6 +261,19 @@ TEST(GoldenGated, FlushingAndBf16OperandsNeedTheClaim) {
             Judgement::outside);
 }
 
+TEST(GoldenGated, TheCorrectlyRoundedResultIsAllowedFarOut) {
+  for (const int gate : {-60, -64, -65, -68, -80}) {
+    const Gated exact = gated(RationalValue::finite(gate), RationalValue::finite(14), std::nullopt);
+    for (const FormatSpec* output : {&fp32, &bf16}) {
+      const std::uint32_t code =
+          encode(*output, exact, RoundingMode::nearest_even, policy_of(formats::ieee, *output));
+      EXPECT_EQ(judge(*output, code, exact, {}), Judgement::within) << gate;
+      EXPECT_EQ(judge(*output, code + 1, exact, {}), Judgement::outside) << gate;
+      EXPECT_EQ(judge(*output, 0, exact, {}), Judgement::outside) << gate;
+    }
+  }
+}
+
 TEST(GoldenGated, OracleOfTwoProducts) {
   const std::vector<std::uint16_t> x{0x3F80, 0x4000};     // 1, 2
   const std::vector<std::uint16_t> gate{0x3F80, 0x3F80};  // 1, 1
