@@ -36,6 +36,12 @@ struct Property {
 [[nodiscard]] std::vector<Property> qat_properties();
 [[nodiscard]] std::vector<Property> codec_properties();
 [[nodiscard]] std::vector<Property> convert_properties();
+[[nodiscard]] std::vector<Property> grouped_properties();
+[[nodiscard]] std::vector<Property> fused_properties();
+[[nodiscard]] std::vector<Property> gated_properties();
+[[nodiscard]] std::vector<Property> layout_properties();
+[[nodiscard]] std::vector<Property> stochastic_properties();
+[[nodiscard]] std::vector<Property> transpose_properties();
 
 /// All of the above, in this order.
 [[nodiscard]] std::vector<Property> catalogue();

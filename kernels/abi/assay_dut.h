@@ -37,11 +37,12 @@ enum assay_dut_operation {
   /* A.values m x k f32, quantized by the kernel to format a, else as GEMM; -> D, [Q of A]       */
   ASSAY_DUT_QUANTIZE_GEMM = 5,
   /* A m x k, B 2n x k (gate and up rows, see gate_layout) -> D m x n:
-   * round(silu(min(g, limit)) * clamp(u, -limit, limit)); limit 0: no clamp. */
+   * round(silu(min(g, limit)) * clamp(u, -limit, limit)); limit 0: no clamp. alpha is 1. */
   ASSAY_DUT_GATED_GEMM = 6,
   /* B groups x n x k. contiguous: A m x k, OFFSETS groups+1 i64 (row ranges of A, empty ones
    * too) -> D m x n. masked: A groups x m x k, COUNTS groups i64 -> D groups x m x n, where rows
-   * from the count on are not written. Each group has its own B tensor scale. */
+   * from the count on are not written. Each group has its own B tensor scale. alpha as in a GEMM,
+   * no C and no BIAS. Rows of A before the first and behind the last offset: not written. */
   ASSAY_DUT_GROUPED_GEMM = 7,
   /* X m x k, W n x k, [BIAS n], [GIVEN scales n x ceil(k/block)], all f32 -> Y m x n = X Wq' + bias
    */
@@ -50,7 +51,9 @@ enum assay_dut_operation {
   ASSAY_DUT_QAT_BACKWARD = 9,
   ASSAY_DUT_STOCHASTIC_QUANTIZE = 10,  /* X m x k f32, [RANDOM m x k u32], seed -> Q              */
   ASSAY_DUT_TRANSPOSE_REQUANTIZE = 11, /* X m x k f32 or Q m x k -> QT, k x m: Q(X') or Q(DQ(Q)') */
-  ASSAY_DUT_LAYOUT = 12                /* Q.values or Q.scales -> QT.values or QT.scales, moved   */
+  /* Q.values m x k -> QT.values k x m, transposed (Q's column-major codes); or Q.scales ->
+   * QT.scales, the same in the other layout. */
+  ASSAY_DUT_LAYOUT = 12
 };
 
 enum assay_dut_status { ASSAY_DUT_OK = 0, ASSAY_DUT_DECLINED = 1, ASSAY_DUT_ERROR = -1 };
@@ -101,7 +104,8 @@ enum assay_dut_layout {
   ASSAY_DUT_STRIDED = 0, /* at i * strides[0] + j * strides[1], in elements */
   /* Scale factors of one byte, cuBLAS and CUTLASS "128x4": with C = columns, at
    * ((i/128) * ceil(C/4) + j/4) * 512 + (i%32) * 16 + ((i%128)/32) * 4 + j%4; allocated whole,
-   * padding zero (written as zero where it is an output; see ASSAY_DUT_ANY_PADDING). */
+   * padding zero (written as zero where it is an output; see ASSAY_DUT_ANY_PADDING).
+   * Of three dimensions: such an array for each first index, one after the other. */
   ASSAY_DUT_SCALES_128X4 = 1
 };
 

@@ -87,25 +87,16 @@ class CpuDevice final : public TypedDevice {
 
   Status gemm(const Claim& claim, const GemmCall& call) const override {
     if (!has(claim)) return Status::not_supported;
-    std::vector<float> a;
+    cpu::Operand a;
     if (claim.a == nullptr) {
-      a.resize(call.a_bf16.size());
-      std::transform(call.a_bf16.begin(), call.a_bf16.end(), a.begin(), cpu::decode_bf16);
+      a.values.resize(call.a_bf16.size());
+      std::transform(call.a_bf16.begin(), call.a_bf16.end(), a.values.begin(), cpu::decode_bf16);
     } else {
-      a = cpu::decode_blocks(*call.a);
+      a = cpu::operand(*call.a);
     }
-    const std::vector<float> product =
-        cpu::multiply(a, cpu::decode_blocks(*call.b), call.m, call.n, call.k);
-    const float scale =
-        call.alpha * (claim.a != nullptr ? call.a->tensor_scale : 1.0F) * call.b->tensor_scale;
-    for (std::int64_t i = 0; i < call.m; ++i)
-      for (std::int64_t j = 0; j < call.n; ++j) {
-        const std::int64_t at = i * call.n + j;
-        float d = product[at] * scale;
-        if (call.beta != 0.0F) d += call.beta * call.c[at];
-        if (!call.bias.empty()) d += call.bias[j];
-        call.d[at] = claim.output == &formats::bf16 ? cpu::round_to_bf16(d) : d;
-      }
+    cpu::gemm(a, cpu::operand(*call.b),
+              {call.m, call.n, call.k, call.alpha, call.beta, call.c, call.bias}, *claim.output,
+              call.d);
     return Status::ok;
   }
 

@@ -24,6 +24,23 @@ inline std::uint8_t encode_e2m1(float x) {
   return static_cast<std::uint8_t>(sign | magnitude);
 }
 
+/// E2M1 by stochastic rounding with an n-bit word, saturating: up iff floor(f 2^n) + word >= 2^n, f
+/// the fraction of the way to the next code. x is not NaN. Everything is exact: a - low is a
+/// multiple of a's last bit, the gap a power of two.
+inline std::uint8_t encode_e2m1_stochastic(float x, std::uint32_t word, int n) {
+  const float a = std::fabs(x);
+  int low = 7;
+  while (low > 0 && e2m1_values[low] > a) --low;
+  int magnitude = low;
+  if (low < 7) {
+    const float fraction = (a - e2m1_values[low]) / (e2m1_values[low + 1] - e2m1_values[low]);
+    const auto steps = static_cast<std::uint32_t>(std::ldexp(fraction, n));
+    if (steps + word >= 1U << static_cast<unsigned>(n)) ++magnitude;
+  }
+  const int sign = static_cast<int>(std::bit_cast<std::uint32_t>(x) >> 31U) << 3;
+  return static_cast<std::uint8_t>(sign | magnitude);
+}
+
 /// Nearest UE4M3 code, ties to even, saturating at 448 (0x7E). x is not negative and not NaN.
 inline std::uint8_t encode_ue4m3(float x) {
   if (x >= 448.0F) return 0x7E;

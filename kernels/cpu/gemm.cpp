@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/cpu/element.h"
 #include "kernels/cpu/kernels.h"
 
 namespace assay::kernels::cpu {
@@ -46,6 +47,24 @@ std::vector<float> multiply(std::span<const float> a, std::span<const float> b, 
     }
   }
   return out;
+}
+
+Operand operand(const formats::BlockScaledTensor& in) {
+  return {decode_blocks(in), in.tensor_scale};
+}
+
+void gemm(const Operand& a, const Operand& b, const Product& p, const formats::FormatSpec& output,
+          std::span<float> d) {
+  const std::vector<float> sums = multiply(a.values, b.values, p.m, p.n, p.k);
+  const float scale = p.alpha * a.tensor_scale * b.tensor_scale;
+  for (std::int64_t i = 0; i < p.m; ++i)
+    for (std::int64_t j = 0; j < p.n; ++j) {
+      const std::int64_t at = i * p.n + j;
+      float x = sums[at] * scale;
+      if (p.beta != 0.0F) x += p.beta * p.c[at];
+      if (!p.bias.empty()) x += p.bias[j];
+      d[at] = &output == &formats::bf16 ? round_to_bf16(x) : x;
+    }
 }
 
 }  // namespace assay::kernels::cpu

@@ -6,7 +6,14 @@
 namespace assay::kernels::cpu {
 namespace {
 
-constexpr Operation table[] = {{ASSAY_DUT_CONVERT, convert_claims, convert}};
+constexpr Operation table[] = {
+    {ASSAY_DUT_CONVERT, convert_claims, convert},
+    {ASSAY_DUT_QUANTIZE_GEMM, quantize_gemm_claims, quantize_gemm},
+    {ASSAY_DUT_GATED_GEMM, gated_gemm_claims, gated_gemm},
+    {ASSAY_DUT_GROUPED_GEMM, grouped_gemm_claims, grouped_gemm},
+    {ASSAY_DUT_STOCHASTIC_QUANTIZE, stochastic_quantize_claims, stochastic_quantize},
+    {ASSAY_DUT_TRANSPOSE_REQUANTIZE, transpose_requantize_claims, transpose_requantize},
+    {ASSAY_DUT_LAYOUT, layout_claims, layout}};
 
 }  // namespace
 

@@ -69,9 +69,21 @@ struct PowerOfTwo {
   static float element(float x, float factor) { return x / factor; }
 };
 
-template <class Order>
-void quantize_block(const float* x, std::int64_t count, const TensorFactors& tensor,
-                    std::uint8_t nan_code, std::uint8_t* codes, std::uint8_t* scale) {
+/// How a scaled element becomes a code; `index` is the element's place in the matrix.
+struct Nearest {
+  std::uint8_t operator()(float scaled, std::int64_t) const { return encode_e2m1(scaled); }
+};
+struct Stochastic {
+  const RandomWords* random;
+  std::uint8_t operator()(float scaled, std::int64_t index) const {
+    return encode_e2m1_stochastic(scaled, random->word(index) >> (32 - random->bits), random->bits);
+  }
+};
+
+template <class Order, class Encode>
+void quantize_block(const float* x, std::int64_t count, std::int64_t index,
+                    const TensorFactors& tensor, std::uint8_t nan_code, const Encode& encode,
+                    std::uint8_t* codes, std::uint8_t* scale) {
   float amax = 0.0F;
   bool finite = true;
   for (std::int64_t i = 0; i < count; ++i) {
@@ -83,7 +95,7 @@ void quantize_block(const float* x, std::int64_t count, const TensorFactors& ten
     const BlockFactors block = Order::block(amax, tensor);
     *scale = block.code;
     for (std::int64_t i = 0; i < count; ++i)
-      code[i] = encode_e2m1(Order::element(x[i], block.factor));
+      code[i] = encode(Order::element(x[i], block.factor), index + i);
   } else {
     *scale = nan_code;  // the whole block is NaN, with element codes 0
   }
@@ -91,8 +103,8 @@ void quantize_block(const float* x, std::int64_t count, const TensorFactors& ten
     codes[i / 2] = static_cast<std::uint8_t>(code[i] | (code[i + 1] << 4));
 }
 
-template <class Order>
-void quantize_all(std::span<const float> x, formats::BlockScaledTensor& out) {
+template <class Order, class Encode>
+void quantize_all(std::span<const float> x, const Encode& encode, formats::BlockScaledTensor& out) {
   const std::int64_t block = out.format->block.cols;
   const std::int64_t blocks = blocks_per_row(out.cols, block);
   out.codes.assign(out.rows * row_bytes(out.cols), 0);
@@ -109,23 +121,37 @@ void quantize_all(std::span<const float> x, formats::BlockScaledTensor& out) {
   for (std::int64_t r = 0; r < out.rows; ++r)
     for (std::int64_t b = 0; b < blocks; ++b) {
       const std::int64_t first = b * block;
-      quantize_block<Order>(&x[r * out.cols + first], std::min(block, out.cols - first), tensor,
-                            nan_code, &out.codes[r * row_bytes(out.cols) + first / 2],
+      quantize_block<Order>(&x[r * out.cols + first], std::min(block, out.cols - first),
+                            r * out.cols + first, tensor, nan_code, encode,
+                            &out.codes[r * row_bytes(out.cols) + first / 2],
                             &out.scales[scale_index(out.scale_layout, r, b, blocks)]);
     }
 }
 
+template <class Encode>
 struct Row {
   const formats::OperationOrder* order;
-  void (*run)(std::span<const float>, formats::BlockScaledTensor&);
+  void (*run)(std::span<const float>, const Encode&, formats::BlockScaledTensor&);
 };
-constexpr Row rows[] = {
+template <class Encode>
+constexpr Row<Encode> rows[] = {
     {&formats::orders::nvfp4_te, quantize_all<TransformerEngine>},
     {&formats::orders::nvfp4_divide, quantize_all<Divide>},
     {&formats::orders::mxfp4_floor, quantize_all<PowerOfTwo<scale_floor>>},
     {&formats::orders::mxfp4_rceil, quantize_all<PowerOfTwo<scale_rceil>>},
     {&formats::orders::deepseek_v4, quantize_all<PowerOfTwo<scale_deepseek_v4>>},
 };
+
+template <class Encode>
+bool quantize_with(std::span<const float> x, const Encode& encode,
+                   formats::BlockScaledTensor& out) {
+  const auto* row =
+      std::find_if(std::begin(rows<Encode>), std::end(rows<Encode>),
+                   [&](const Row<Encode>& r) { return r.order == out.format->order; });
+  if (row == std::end(rows<Encode>)) return false;
+  row->run(x, encode, out);
+  return true;
+}
 
 }  // namespace
 
@@ -142,11 +168,12 @@ std::int64_t scale_count(formats::ScaleLayout layout, std::int64_t rows, std::in
 }
 
 bool quantize(std::span<const float> x, formats::BlockScaledTensor& out) {
-  const auto* row = std::find_if(std::begin(rows), std::end(rows),
-                                 [&](const Row& r) { return r.order == out.format->order; });
-  if (row == std::end(rows)) return false;
-  row->run(x, out);
-  return true;
+  return quantize_with(x, Nearest{}, out);
+}
+
+bool quantize_stochastic(std::span<const float> x, const RandomWords& random,
+                         formats::BlockScaledTensor& out) {
+  return quantize_with(x, Stochastic{&random}, out);
 }
 
 }  // namespace assay::kernels::cpu

@@ -15,7 +15,7 @@ std::span<const Mutant> all_mutants() {
   static const std::vector<Mutant> all = [] {
     std::vector<Mutant> rows;
     for (const auto part : {quantizer_mutants(), product_mutants(), training_mutants(),
-                            behaviour_mutants(), call_mutants()})
+                            behaviour_mutants(), call_mutants(), operation_mutants()})
       rows.insert(rows.end(), part.begin(), part.end());
     return rows;
   }();

@@ -14,5 +14,6 @@ namespace assay::kernels::mutants {
 [[nodiscard]] std::span<const Mutant> training_mutants();
 [[nodiscard]] std::span<const Mutant> behaviour_mutants();
 [[nodiscard]] std::span<const Mutant> call_mutants();
+[[nodiscard]] std::span<const Mutant> operation_mutants();
 
 }  // namespace assay::kernels::mutants

@@ -153,13 +153,13 @@ void resize(Case& c, std::int64_t rows, std::int64_t cols) {
   c.x.assign(rows * cols, 0);
 }
 
-/// Every code of the source, or a slice of them, from a random one on, in a matrix of a random
-/// shape. A quarter of the cases is whole, so that any usual number of cases covers every claim.
-void all_codes(Draw& draw, Case& c) {
-  const std::int64_t count = draw.one_in(4) ? 0x10000 : 0x1000;
-  const std::int64_t cols = draw.of<std::int64_t>({1, 3, 31, 256, 257, 1000, 4096, count});
-  resize(c, (count + cols - 1) / cols, cols);
-  std::uint32_t bits = draw.word();
+/// The 2^16 codes of a 16-bit source in slices, one after the other, each in a matrix of some shape
+/// that holds it.
+constexpr std::int64_t slice = 0x1000;
+void slice_of_codes(Draw& draw, Case& c, std::int64_t index) {
+  const std::int64_t cols = draw.of<std::int64_t>({1, 3, 31, 256, 257, 1000, slice});
+  resize(c, (slice + cols - 1) / cols, cols);
+  auto bits = static_cast<std::uint32_t>(index * slice);
   for (std::uint32_t& x : c.x) x = bits++ & 0xFFFFU;
 }
 
@@ -215,56 +215,73 @@ void layout(Draw& draw, Case& c) {
 
 struct Aspect {
   const char* slug;
-  bool wide, narrow;  ///< takes FP32 sources, 16-bit sources
+  bool narrow;  ///< takes 16-bit sources too
   void (*fill)(Draw&, Case&);
   const char* statement;
 };
 constexpr std::array aspects{
-    Aspect{"all_codes", false, true, all_codes,
-           "each of the 2^16 numbers of the source gets the code of the claimed rounding and "
-           "profile: NaN, infinities and both zeros included"},
-    Aspect{"decisions", true, false, decisions,
+    Aspect{"decisions", false, decisions,
            "FP32 numbers at and next to every number and every midpoint of the destination round "
            "as the claimed mode says"},
-    Aspect{"extremes", true, false, extremes,
+    Aspect{"extremes", false, extremes,
            "NaN of any payload, infinities, zeros, the overflow threshold and what underflows get "
            "the codes of the claimed profile"},
-    Aspect{"layout", true, true, layout,
+    Aspect{"layout", true, layout,
            "element (i, j) of the codes is that of element (i, j) of the source, for any shape and "
            "row stride; the unused nibble of an odd row is 0"},
 };
+
+bool converts(const Claim& c, const FormatSpec* format) {
+  return c.operation == "convert" && c.code == format &&
+         c.rounding != formats::RoundingMode::stochastic;
+}
+
+template <class Fill>
+rc::Shrinkable<ExperimentPtr> experiment(const Claim& claim, const rc::Random& random,
+                                         const Fill& fill) {
+  return shrinkable_experiment<Case>(
+      [&] {
+        Draw draw(random);
+        Case c;
+        c.claim = claim;
+        fill(draw, c);
+        c.spread = draw_spread(draw, claim);
+        return c;
+      },
+      simpler, [](Case&& c) { return std::make_shared<ConvertExperiment>(std::move(c)); });
+}
 
 }  // namespace
 
 std::vector<Property> convert_properties() {
   std::vector<Property> properties;
   for (const FormatSpec* format :
-       {&formats::e2m1, &formats::e4m3, &formats::ue4m3, &formats::e8m0, &formats::bf16})
+       {&formats::e2m1, &formats::e4m3, &formats::ue4m3, &formats::e8m0, &formats::bf16}) {
+    const std::string prefix = "convert." + std::string(format->name) + ".";
+    const std::string section = std::string(format->source) +
+                                "; IEEE 754-2019 sections 4.3 and 7.4; formats/spec.h, "
+                                "RoundingMode and Profile";
+    properties.push_back(
+        {prefix + "all_codes", section,
+         "each of the 2^16 numbers of a 16-bit source gets the code of the claimed rounding and "
+         "profile: NaN, infinities and both zeros included",
+         [format](const Claim& c) { return converts(c, format) && c.output->storage_bits == 16; },
+         nullptr,
+         [](const Claim& claim, std::int64_t index, const rc::Random& random) {
+           return experiment(claim, random,
+                             [&](Draw& draw, Case& c) { slice_of_codes(draw, c, index); });
+         }});
     for (const Aspect& aspect : aspects)
-      properties.push_back(
-          {"convert." + std::string(format->name) + "." + aspect.slug,
-           std::string(format->source) + "; IEEE 754-2019 sections 4.3 and 7.4; formats/spec.h, " +
-               "RoundingMode and Profile",
-           aspect.statement,
-           [format, &aspect](const Claim& c) {
-             return c.operation == "convert" && c.code == format &&
-                    c.rounding != formats::RoundingMode::stochastic &&
-                    (c.output == &formats::fp32 ? aspect.wide
-                                                : aspect.narrow && c.output->storage_bits == 16);
-           },
-           [&aspect](const Claim& claim, const rc::Random& random) {
-             return shrinkable_experiment<Case>(
-                 [&] {
-                   Draw draw(random);
-                   Case c;
-                   c.claim = claim;
-                   aspect.fill(draw, c);
-                   c.spread = draw_spread(draw, claim);
-                   return c;
-                 },
-                 simpler,
-                 [](Case&& c) { return std::make_shared<ConvertExperiment>(std::move(c)); });
-           }});
+      properties.push_back({prefix + aspect.slug, section, aspect.statement,
+                            [format, &aspect](const Claim& c) {
+                              return converts(c, format) &&
+                                     (c.output == &formats::fp32 ||
+                                      (aspect.narrow && c.output->storage_bits == 16));
+                            },
+                            [&aspect](const Claim& claim, const rc::Random& random) {
+                              return experiment(claim, random, aspect.fill);
+                            }});
+  }
   return properties;
 }
 
