@@ -81,6 +81,7 @@ Descriptor::~Descriptor() {
 
 Child::Child(const std::vector<std::string>& command, int memory) {
   std::vector<char*> argv;
+  argv.reserve(command.size() + 1);
   for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   std::array<int, 2> sockets{};
@@ -158,7 +159,7 @@ std::string Child::end() {
   // One that closed its socket is given a moment to die by itself.
   char ignored = 0;
   if (recv(socket_.get(), &ignored, 1, MSG_DONTWAIT | MSG_PEEK) == 0) wait_for(milliseconds(500));
-  const std::string by_itself = dead() ? *end_ : "";
+  std::string by_itself = dead() ? *end_ : "";
   read_output();
   kill(-pid_, SIGKILL);
   wait_for(milliseconds(5000));  // a driver may keep it longer; then it is left behind

@@ -113,12 +113,16 @@ TEST_P(Certified, EndsWithTheRightStatus) {
   options.shrink_trials = 20;
   const Report report = run_certification(one, options);
   ASSERT_FALSE(report.verdicts.empty());
+  int concerned = 0;
   for (const Verdict& verdict : report.verdicts) {
+    if (verdict.cases == 0) continue;  // about something that it does not claim
+    ++concerned;
     EXPECT_EQ(verdict.status, GetParam().status) << show(verdict);
     const std::string observed =
         verdict.counterexample ? verdict.counterexample->mismatch.observed : "";
     EXPECT_NE(observed.find(GetParam().observed), std::string::npos) << observed;
   }
+  EXPECT_GE(concerned, 3);
   // And the device is as good as new.
   const Dequantize operands(3, 40);
   const Call call = operands.call(*device, "is_right");
@@ -179,7 +183,7 @@ TEST(Hostile, APropertyOfASpinningDeviceEndsAsATimeOut) {
   const auto device = hostile(options);
   OneEntry one(*device, "spins");
   CertifyOptions certify;
-  certify.property = "dequantize.mxfp4-floor";
+  certify.property = "dequantize.mxfp4-floor.not_a_number";
   certify.cases = 500;
   for (const Verdict& verdict : run_certification(one, certify).verdicts)
     EXPECT_EQ(verdict.status, Status::timeout) << show(verdict);
