@@ -3,15 +3,49 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdint>
 
 namespace assay::analysis {
+
+namespace {
+
+/// Length of the UTF-8 sequence at the beginning of `s` if it is one of a character that XML 1.0
+/// allows (section 2.2), else 0.
+std::size_t character_length(std::string_view s) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(s[i]); };
+  const unsigned char lead = byte(0);
+  const std::size_t length = lead < 0x80   ? 1
+                             : lead < 0xC2 ? 0
+                             : lead < 0xE0 ? 2
+                             : lead < 0xF0 ? 3
+                             : lead < 0xF5 ? 4
+                                           : 0;
+  if (length == 0 || s.size() < length) return 0;
+  if (length == 1) return lead >= 0x20 || lead == '\n' || lead == '\t' || lead == '\r' ? 1 : 0;
+  std::uint32_t code = lead & (0x7FU >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0U) != 0x80U) return 0;
+    code = code << 6U | (byte(i) & 0x3FU);
+  }
+  constexpr std::array<std::uint32_t, 5> smallest{0, 0, 0x80, 0x800, 0x10000};
+  const bool allowed = code >= smallest.at(length) && code <= 0x10FFFF &&
+                       (code < 0xD800 || code > 0xDFFF) && code != 0xFFFE && code != 0xFFFF;
+  return allowed ? length : 0;
+}
+
+}  // namespace
 
 std::string escape(std::string_view text) {
   std::string out;
   out.reserve(text.size());
-  for (const char c : text) {
-    switch (c) {
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t length = character_length(text.substr(i));
+    const std::string_view character = text.substr(i, std::max<std::size_t>(length, 1));
+    i += character.size();
+    switch (character.front()) {
       case '&':
         out += "&amp;";
         break;
@@ -27,15 +61,8 @@ std::string escape(std::string_view text) {
       case '\'':
         out += "&#39;";
         break;
-      default: {
-        const auto u = static_cast<unsigned char>(c);
-        const bool forbidden = u < 0x20 && c != '\n' && c != '\t' && c != '\r';
-        if (forbidden) {
-          out += "&#xFFFD;";
-        } else {
-          out += c;
-        }
-      }
+      default:
+        out += length == 0 ? std::string_view("&#xFFFD;") : character;
     }
   }
   return out;

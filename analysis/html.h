@@ -8,8 +8,8 @@
 
 namespace assay::analysis {
 
-/// Text for element content and for attributes in double quotes; control characters that XML
-/// forbids become U+FFFD.
+/// Text for element content and for attributes in double quotes; what XML forbids
+/// (control characters, bytes that are not UTF-8) becomes U+FFFD.
 [[nodiscard]] std::string escape(std::string_view text);
 
 /// A figure as people read it: 4 significant digits, an exponent where it helps.

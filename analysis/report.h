@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The two forms of every result: one canonical JSON document (analysis/schema/report.schema.json)
+// The forms of every result: one canonical JSON document (analysis/schema/report.schema.json)
 // and one self-contained HTML page (no script, no network, inline SVG). Both are functions of the
 // results alone: no clock, no thread count, no machine name, so equal runs give equal bytes.
 
@@ -41,6 +41,10 @@ struct Report {
 
 [[nodiscard]] nlohmann::ordered_json to_json(const Report& report);
 [[nodiscard]] std::string to_html(const Report& report);
+/// The certifications for CI systems, and for a page of text. JUnit alone has times: of each
+/// property, in seconds.
+[[nodiscard]] std::string to_junit(const Report& report);
+[[nodiscard]] std::string to_markdown(const Report& report);
 
 /// The figures of one recipe that a reader compares first.
 struct ReplaySummary {
