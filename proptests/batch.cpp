@@ -115,7 +115,7 @@ void fill(BatchResult& result, const CaseRunner& runner, const BatchOptions& opt
 
 std::vector<CaseRange> batches_of(std::int64_t cases) {
   std::vector<CaseRange> ranges;
-  std::int64_t size = 16;
+  std::int64_t size = 4;
   for (std::int64_t first = 0; first < cases; first += ranges.back().count) {
     ranges.push_back({first, std::min(size, cases - first)});
     size = std::min<std::int64_t>(4 * size, 256);

@@ -18,7 +18,7 @@ std::string short_help() {
       "state\n"
       "  assay formats e2m1                         every code of a format\n\n"
       "verbs (assay VERB --help):\n";
-  for (const Verb& verb : verbs) text += fmt::format("  {:<12}{}\n", verb.name, verb.summary);
+  for (const Verb& verb : verbs) text += fmt::format("  {:<16}{}\n", verb.name, verb.summary);
   text += "\nexit codes:\n";
   for (const ExitCodeRow& row : exit_codes)
     text += fmt::format("  {:>2}  {}\n", static_cast<int>(row.code), row.meaning);

@@ -27,7 +27,8 @@ namespace {
 
 void on_interrupt(int) {
   simulator::AtomicFile::discard_all();
-  constexpr std::string_view message = "\nassay: interrupted; nothing was written\n";
+  constexpr std::string_view message =
+      "\nassay: interrupted; no report was written (a journal goes on with --resume)\n";
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, message.data(), message.size());
   ::_exit(static_cast<int>(ExitCode::interrupted));
 }

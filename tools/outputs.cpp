@@ -30,17 +30,36 @@ void Outputs::declare_html(CLI::App& app) {
       ->type_name("FILE");
 }
 
+void Outputs::declare_junit(CLI::App& app) {
+  app.add_option("--junit", junit, "write JUnit XML to FILE (- for stdout)")->type_name("FILE");
+}
+
+void Outputs::declare_markdown(CLI::App& app) {
+  app.add_option("--markdown", markdown, "write a summary in Markdown to FILE (- for stdout)")
+      ->type_name("FILE");
+}
+
 void Outputs::require_writable() const {
-  for (const std::string& path : {json, html})
+  for (const std::string& path : {json, html, junit, markdown})
     if (!path.empty() && path != "-") const simulator::AtomicFile probe(path);
 }
 
 void Outputs::write_json(const nlohmann::ordered_json& document) const {
-  if (!json.empty()) write(json, document.dump(2) + "\n");
+  if (!json.empty())
+    write(json,
+          document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }
 
 void Outputs::write_html(const std::function<std::string()>& page) const {
   if (!html.empty()) write(html, page());
+}
+
+void Outputs::write_junit(const std::function<std::string()>& page) const {
+  if (!junit.empty()) write(junit, page());
+}
+
+void Outputs::write_markdown(const std::function<std::string()>& page) const {
+  if (!markdown.empty()) write(markdown, page());
 }
 
 std::string not_a_stream(const std::string& name) {

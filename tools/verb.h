@@ -31,6 +31,7 @@ Action declare_dequantize(CLI::App& app);
 Action declare_certify(CLI::App& app);
 Action declare_vectors(CLI::App& app);
 Action declare_judge(CLI::App& app);
+Action declare_report(CLI::App& app);
 Action declare_replay(CLI::App& app);
 Action declare_bench(CLI::App& app);
 Action declare_mutants(CLI::App& app);
@@ -58,9 +59,15 @@ inline constexpr std::array verbs{
          declare_dequantize},
     Verb{"certify", "hold a device's kernels against the golden model",
          "assay certify cpu\n"
+         "assay certify cpu --profile gemm-nvfp4-1.0 --jobs 2 --junit report.xml\n"
+         "assay certify cpu --journal run.jsonl --resume --json report.json\n"
          "assay certify cpu --property quantize.nvfp4 --cases 10000 --seed 7\n"
          "assay certify cuda --cases 100 --json report.json --html report.html\n",
          declare_certify},
+    Verb{"report", "make the report of a run, or of all its shards, from journals",
+         "assay report run.jsonl --html report.html\n"
+         "assay report shard1.jsonl shard2.jsonl --json report.json --junit report.xml\n",
+         declare_report},
     Verb{"vectors", "write cases as text for a simulator that cannot be called",
          "assay vectors quantize-1.0 --claim 'quantize a=mxfp4-rceil' --out cases.txt\n"
          "assay vectors gemm.nvfp4 --claim 'gemm a=nvfp4 b=nvfp4 accumulator=truncating "

@@ -1,125 +1,90 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <array>
 #include <memory>
-#include <stdexcept>
+#include <optional>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
-#include "analysis/report.h"
-#include "formats/names.h"
-#include "kernels/cpu/cpu_device.h"
-#include "kernels/cuda/cuda_device.h"
-#include "kernels/mutants/mutants.h"
-#include "proptests/certify.h"
-#include "tools/certify_table.h"
-#include "tools/environment.h"
-#include "tools/outcome.h"
-#include "tools/outputs.h"
+#include "tools/certify_options.h"
+#include "tools/certify_result.h"
 #include "tools/progress.h"
 #include "tools/verb.h"
 
 namespace assay::tools {
 namespace {
 
-struct Options {
-  std::string device, property, token;
-  std::int64_t cases = 1000;
-  std::uint64_t seed = 1;
-  bool verbose = false;
-  Outputs outputs;
-};
+using proptests::Results;
+using proptests::RunPlan;
 
-struct Target {
-  std::string_view name;
-  /// Null, with the reason, where this machine has no such device.
-  std::unique_ptr<kernels::DeviceUnderTest> (*make)(std::string& reason);
-};
-constexpr std::array<Target, 2> targets{
-    {{"cpu",
-      [](std::string&) -> std::unique_ptr<kernels::DeviceUnderTest> {
-        return kernels::make_cpu_device();
-      }},
-     {"cuda", [](std::string& reason) { return kernels::make_cuda_device(reason); }}}};
+/// One case, as a failure names it.
+Results replay(const CertifyOptions& options, const std::vector<proptests::Property>& properties,
+               proptests::Device& device, RunPlan& plan) {
+  if (properties.size() != 1)
+    throw std::invalid_argument("--case needs --property with the id of one property");
+  Results results;
+  plan.cases = 1;
+  const proptests::CaseRunner runner(properties.front(), device, options.seed, options.entry);
+  if (!runner.applicable()) return results;
+  proptests::BatchOptions batch;
+  batch.seed = options.seed;
+  batch.target = options.device.target;
+  batch.entry = options.entry;
+  proptests::BatchResult result = proptests::replay_case(runner, options.token, batch);
+  results.emplace(std::pair(result.property, result.range.first), std::move(result));
+  return results;
+}
 
-/// Any of the kernels that are wrong on purpose, to see what a failure looks like.
-constexpr std::string_view mutant_prefix = "mutants.";
-
-const Target& find_target(const std::string& name) {
-  std::vector<std::string_view> known;
-  for (const Target& target : targets) {
-    if (target.name == name) return target;
-    known.push_back(target.name);
+Results carry_out(const CertifyOptions& options, const std::vector<proptests::Property>& properties,
+                  const std::vector<std::unique_ptr<proptests::Device>>& devices,
+                  const RunPlan& plan) {
+  std::vector<proptests::Device*> workers;
+  for (const auto& device : devices) workers.push_back(device.get());
+  proptests::RunControl control;
+  control.devices = workers;
+  control.shard = proptests::parse_shard(options.shard);
+  if (options.time_budget)
+    control.time_budget = std::chrono::duration<double>(*options.time_budget);
+  control.max_failures = options.max_failures;
+  Results results;
+  std::optional<proptests::Journal> journal;
+  if (const std::string path = options.journal_path(); !path.empty()) {
+    if (options.resume)
+      journal.emplace(path, plan, control.shard, results);
+    else
+      journal.emplace(path, plan, control.shard);
+    control.journal = &*journal;
   }
-  throw std::invalid_argument(formats::unknown_name("device", name, known));
+  Progress progress("certify", static_cast<std::int64_t>(units_of(plan, control.shard).size()));
+  progress.advance(static_cast<std::int64_t>(results.size()));
+  control.on_batch = [&progress](const proptests::BatchResult&) { progress.advance(1); };
+  proptests::carry_out(plan, properties, control, results);
+  return results;
 }
 
-std::string command_of(const Options& options) {
-  std::string text = fmt::format("assay certify {} --cases {} --seed {}", options.device,
-                                 options.cases, options.seed);
-  if (!options.property.empty()) text += " --property " + options.property;
-  if (!options.token.empty()) text += " --case " + options.token;
-  return text;
-}
-
-ExitCode run(const Options& options) {
+ExitCode run(const CertifyOptions& options) {
+  options.require_consistent();
+  const proptests::Policy policy = options.policy.read();
+  const std::vector<proptests::Property> properties = properties_of(options);
   std::string reason;
-  std::unique_ptr<kernels::DeviceUnderTest> kernels =
-      options.device.starts_with(mutant_prefix)
-          ? kernels::mutants::make_mutant(options.device.substr(mutant_prefix.size()))
-          : find_target(options.device).make(reason);
-  if (kernels == nullptr) {
+  const auto devices = open_devices(options.device, options.jobs, reason);
+  if (devices.empty()) {
     fmt::print(stderr, "assay: {}\n", reason);
     return ExitCode::absent;
   }
   options.outputs.require_writable();
-  const std::unique_ptr<proptests::Device> device = proptests::in_process(std::move(kernels));
-  proptests::CertifyOptions certify;
-  certify.property = options.property;
-  certify.cases = options.cases;
-  certify.seed = options.seed;
-  certify.token = options.token;
-  certify.target = options.device;
-  const auto properties = static_cast<std::int64_t>(proptests::catalogue().size());
-  proptests::Report result;
-  {
-    Progress progress("certify", properties);
-    certify.on_verdict = [&progress](const proptests::Verdict&) { progress.advance(1); };
-    result = proptests::run_certification(*device, certify);
-  }
-  analysis::Report report;
-  report.environment = environment(command_of(options));
-  report.seed = options.seed;
-  report.certifications.push_back(std::move(result));
-  options.outputs.write_json(analysis::to_json(report));
-  options.outputs.write_html([&] { return analysis::to_html(report); });
-  const proptests::Report& certified = report.certifications.front();
-  if (!options.outputs.to_stdout()) {
-    fmt::print("{}", options.verbose ? summary(certified) : certify_table(certified));
-    for (const proptests::Verdict& verdict : certified.verdicts)
-      if (verdict.counterexample) fmt::print("\n{}", proptests::show(verdict));
-  }
-  return outcome(certified);
+  RunPlan plan = plan_of(options, properties, *devices.front());
+  const Results results = options.token.empty()
+                              ? carry_out(options, properties, devices, plan)
+                              : replay(options, properties, *devices.front(), plan);
+  return publish(report_of(plan, results, policy), options.outputs, options.verbose);
 }
 
 }  // namespace
 
 Action declare_certify(CLI::App& app) {
-  auto options = std::make_shared<Options>();
-  app.add_option("DEVICE", options->device,
-                 "cpu or cuda: the kernels of this tree; mutants.ID: one that is wrong on purpose")
-      ->required();
-  app.add_option("--property", options->property,
-                 "only this property, or those whose id begins with this up to a dot");
-  app.add_option("--cases", options->cases, "cases of each property (default 1000)");
-  app.add_option("--seed", options->seed, "of the cases (default 1)");
-  app.add_option("--case", options->token, "replay one case: the token of a failure");
-  app.add_flag("-v,--verbose", options->verbose, "a line for every property, not every group");
-  options->outputs.declare_json(app);
-  options->outputs.declare_html(app);
+  auto options = std::make_shared<CertifyOptions>();
+  options->declare(app);
   return [options] { return run(*options); };
 }
 

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/certify_result.h"
+
+#include <fmt/format.h>
+
+#include "tools/certify_table.h"
+#include "tools/outcome.h"
+
+namespace assay::tools {
+
+analysis::Report report_of(const proptests::RunPlan& plan, const proptests::Results& results,
+                           const proptests::Policy& policy) {
+  analysis::Report report;
+  report.environment = {plan.version, plan.commit, plan.compiler, plan.cuda_headers, plan.command};
+  report.seed = plan.seed;
+  report.certifications.push_back(proptests::report_of(plan, results));
+  proptests::apply(policy, report.certifications.back());
+  return report;
+}
+
+ExitCode publish(const analysis::Report& report, const Outputs& outputs, bool verbose) {
+  outputs.write_json(analysis::to_json(report));
+  outputs.write_html([&] { return analysis::to_html(report); });
+  outputs.write_junit([&] { return analysis::to_junit(report); });
+  outputs.write_markdown([&] { return analysis::to_markdown(report); });
+  ExitCode code = ExitCode::pass;
+  bool first = true;
+  for (const proptests::Report& certified : report.certifications) {
+    code = first ? outcome(certified) : combine(code, outcome(certified));
+    first = false;
+    if (outputs.to_stdout()) continue;
+    fmt::print("{}", verbose ? summary(certified) : certify_table(certified));
+    for (const proptests::Verdict& verdict : certified.verdicts)
+      if (verdict.counterexample) fmt::print("\n{}", proptests::show(verdict));
+  }
+  return code;
+}
+
+}  // namespace assay::tools
