@@ -39,9 +39,9 @@ struct Report {
   std::uint64_t seed = 0;
   std::int64_t cases_per_property = 0;
   std::vector<Verdict> verdicts;
-  std::string entry, profile, profile_hash;
-  std::string claims;  ///< of the device, as JSON
-  std::string today;   ///< the day that waivers were judged on; empty: there were none
+  std::string entry = {}, profile = {}, profile_hash = {};
+  std::string claims = {};  ///< of the device, as JSON
+  std::string today = {};   ///< the day that waivers were judged on; empty: there were none
   std::vector<double> seconds = {};  ///< of each verdict; measured, so not part of the result
 
   [[nodiscard]] std::int64_t count(Status status) const;
