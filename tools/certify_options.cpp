@@ -41,8 +41,10 @@ proptests::Policy PolicyOptions::read() const {
 }
 
 void CertifyOptions::declare(CLI::App& app) {
-  app.add_option("DEVICE", device.target,
-                 "cpu or cuda: the kernels of this tree; mutants.ID: one that is wrong on purpose")
+  app.add_option(
+         "DEVICE", device.target,
+         "cpu, cuda: the kernels of this tree; PLUGIN.so; SCRIPT.py; mutants.ID: one that is "
+         "wrong on purpose")
       ->required();
   app.add_option("--profile", profile, "only the properties of this frozen list");
   app.add_option("--entry", entry, "only this entry of the device");
@@ -80,18 +82,10 @@ void CertifyOptions::declare(CLI::App& app) {
 
 void CertifyOptions::require_consistent() const {
   if (cases < 1) throw std::invalid_argument("--cases must be at least 1");
-  if (resume && journal_path().empty())
+  if (resume && journal.empty())
     throw std::invalid_argument("--resume needs the --journal of the run that it goes on with");
-  if (!token.empty() && !journal_path().empty())
-    throw std::invalid_argument("--case replays one case and takes no --journal and no --package");
-  if (!package.empty() && proptests::parse_shard(shard).count != 1)
-    throw std::invalid_argument(
-        "--package needs a whole run: merge the shards with assay report --package");
-}
-
-std::string CertifyOptions::journal_path() const {
-  if (!journal.empty() || package.empty()) return journal;
-  return package + ".journal.jsonl";
+  if (!token.empty() && !journal.empty())
+    throw std::invalid_argument("--case replays one case and takes no --journal");
 }
 
 std::string command_of(const CertifyOptions& options) {
@@ -146,6 +140,22 @@ proptests::RunPlan plan_of(const CertifyOptions& options,
       if (flakes.match(p.id)) plan.flaky.push_back(p.id);
   }
   return plan;
+}
+
+proptests::Results replay(const CertifyOptions& options, const proptests::Property& property,
+                          proptests::Device& device, proptests::RunPlan& plan) {
+  proptests::Results results;
+  plan.cases = 1;
+  const proptests::CaseRunner runner(property, device, options.seed, options.entry);
+  if (!runner.applicable()) return results;
+  proptests::BatchOptions batch;
+  batch.seed = options.seed;
+  batch.target = options.device.target;
+  batch.entry = options.entry;
+  proptests::BatchResult result = proptests::replay_case(runner, options.token, batch);
+  const auto key = std::pair(result.property, result.range.first);
+  results.emplace(key, std::move(result));
+  return results;
 }
 
 }  // namespace assay::tools

@@ -37,15 +37,12 @@ struct CertifyOptions {
   bool resume = false;
   PolicyOptions policy;
   std::string skips, flakes;
-  std::string package, save;
   bool verbose = false;
   Outputs outputs;
 
   void declare(CLI::App& app);
   /// Throws std::invalid_argument for options that contradict each other.
   void require_consistent() const;
-  /// Where the journal lies: as asked for, or beside the package; empty: nowhere.
-  [[nodiscard]] std::string journal_path() const;
 };
 
 /// The command that repeats the run: what decides its cases, and nothing else.
@@ -56,5 +53,10 @@ struct CertifyOptions {
 [[nodiscard]] proptests::RunPlan plan_of(const CertifyOptions& options,
                                          const std::vector<proptests::Property>& properties,
                                          const proptests::Device& device);
+
+/// The one case that options.token names; the plan becomes that of one case.
+[[nodiscard]] proptests::Results replay(const CertifyOptions& options,
+                                        const proptests::Property& property,
+                                        proptests::Device& device, proptests::RunPlan& plan);
 
 }  // namespace assay::tools

@@ -32,6 +32,8 @@ Action declare_certify(CLI::App& app);
 Action declare_vectors(CLI::App& app);
 Action declare_judge(CLI::App& app);
 Action declare_report(CLI::App& app);
+Action declare_diff(CLI::App& app);
+Action declare_reproduce(CLI::App& app);
 Action declare_replay(CLI::App& app);
 Action declare_bench(CLI::App& app);
 Action declare_mutants(CLI::App& app);
@@ -68,6 +70,14 @@ inline constexpr std::array verbs{
          "assay report run.jsonl --html report.html\n"
          "assay report shard1.jsonl shard2.jsonl --json report.json --junit report.xml\n",
          declare_report},
+    Verb{"diff", "list the properties whose status differs between two runs",
+         "assay diff yesterday.json today.json\n"
+         "assay diff yesterday.jsonl today.json --json changes.json\n",
+         declare_diff},
+    Verb{"reproduce", "ask the one case again that a failure named",
+         "assay reproduce assay1:eyJkZXZpY2...\n"
+         "assay reproduce assay1:eyJkZXZpY2... --device ./fixed.so\n",
+         declare_reproduce},
     Verb{"vectors", "write cases as text for a simulator that cannot be called",
          "assay vectors quantize-1.0 --claim 'quantize a=mxfp4-rceil' --out cases.txt\n"
          "assay vectors gemm.nvfp4 --claim 'gemm a=nvfp4 b=nvfp4 accumulator=truncating "

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -17,22 +18,10 @@ namespace {
 using proptests::Results;
 using proptests::RunPlan;
 
-/// One case, as a failure names it.
-Results replay(const CertifyOptions& options, const std::vector<proptests::Property>& properties,
-               proptests::Device& device, RunPlan& plan) {
+const proptests::Property& only(const std::vector<proptests::Property>& properties) {
   if (properties.size() != 1)
     throw std::invalid_argument("--case needs --property with the id of one property");
-  Results results;
-  plan.cases = 1;
-  const proptests::CaseRunner runner(properties.front(), device, options.seed, options.entry);
-  if (!runner.applicable()) return results;
-  proptests::BatchOptions batch;
-  batch.seed = options.seed;
-  batch.target = options.device.target;
-  batch.entry = options.entry;
-  proptests::BatchResult result = proptests::replay_case(runner, options.token, batch);
-  results.emplace(std::pair(result.property, result.range.first), std::move(result));
-  return results;
+  return properties.front();
 }
 
 Results carry_out(const CertifyOptions& options, const std::vector<proptests::Property>& properties,
@@ -48,7 +37,7 @@ Results carry_out(const CertifyOptions& options, const std::vector<proptests::Pr
   control.max_failures = options.max_failures;
   Results results;
   std::optional<proptests::Journal> journal;
-  if (const std::string path = options.journal_path(); !path.empty()) {
+  if (const std::string& path = options.journal; !path.empty()) {
     if (options.resume)
       journal.emplace(path, plan, control.shard, results);
     else
@@ -76,7 +65,7 @@ ExitCode run(const CertifyOptions& options) {
   RunPlan plan = plan_of(options, properties, *devices.front());
   const Results results = options.token.empty()
                               ? carry_out(options, properties, devices, plan)
-                              : replay(options, properties, *devices.front(), plan);
+                              : replay(options, only(properties), *devices.front(), plan);
   return publish(report_of(plan, results, policy), options.outputs, options.verbose);
 }
 

@@ -175,6 +175,28 @@ class Junit(Fixture):
                          "assay reproduce assay1:"):
                 self.assertIn(text, case.find("failure").text)
 
+    def test_the_token_of_a_failure_is_enough(self):
+        self.certify(*TIES, "--json", self.folder / "r.json", device="mutants.ties_away", code=1)
+        found = self.verdicts("r.json")[0]["counterexample"]
+        token = found["replay"].split()[-1]
+        result = self.run_assay("reproduce", token, "--json", self.folder / "again.json")
+        self.assertEqual(result.returncode, 1, result.stderr)
+        again = self.verdicts("again.json")[0]["counterexample"]
+        for part in ("where", "expected", "observed", "operands", "replay"):
+            self.assertEqual(again[part], found[part], part)
+        self.passes("reproduce", token, "--device", "mutants.none")
+        for damaged in (token[:-1], token[:-2] + "AA", token[:20] + "x" + token[21:], "assay1:", "hello", token + "!"):
+            self.refuses("reproduce", damaged, says="token")
+
+    def test_diff(self):
+        self.certify(*SMALL, "--json", self.folder / "a.json", "--journal", self.folder / "a.jsonl")
+        self.certify(*TIES, "--json", self.folder / "b.json", device="cpu")
+        self.passes("diff", self.folder / "a.json", self.folder / "a.jsonl")
+        result = self.run_assay("diff", self.folder / "a.json", self.folder / "b.json")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("absent", result.stdout)
+        self.refuses("diff", self.folder / "a.json", self.file("c.json", b"{}"), says="neither")
+
     def test_markdown(self):
         text = self.certify(*SMALL, "--markdown", "-", device="mutants.ties_away", code=1).stdout
         self.assertIn("| quantize.nvfp4 |", text)
