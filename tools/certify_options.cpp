@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <ctime>
+#include <filesystem>
 #include <stdexcept>
 
 #include "proptests/profiles.h"
@@ -72,6 +73,8 @@ void CertifyOptions::declare(CLI::App& app) {
   app.add_option("--flakes", flakes,
                  "regular expressions of ids whose failed cases are asked again, one a line")
       ->type_name("FILE");
+  app.add_option("--package", package, "write the evidence that verify-package checks to DIR")
+      ->type_name("DIR");
   device.declare(app);
   app.add_flag("-v,--verbose", verbose, "a line for every property, not every group");
   outputs.declare_json(app);
@@ -84,6 +87,10 @@ void CertifyOptions::require_consistent() const {
   if (cases < 1) throw std::invalid_argument("--cases must be at least 1");
   if (resume && journal.empty())
     throw std::invalid_argument("--resume needs the --journal of the run that it goes on with");
+  if (!package.empty() && (journal.empty() || proptests::parse_shard(shard).count != 1))
+    throw std::invalid_argument("--package needs a --journal, and a run that is no shard");
+  if (!package.empty() && std::filesystem::exists(package))
+    throw std::invalid_argument(package + " exists; give another --package");
   if (!token.empty() && !journal.empty())
     throw std::invalid_argument("--case replays one case and takes no --journal");
 }

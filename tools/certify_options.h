@@ -37,6 +37,7 @@ struct CertifyOptions {
   bool resume = false;
   PolicyOptions policy;
   std::string skips, flakes;
+  std::string package;
   bool verbose = false;
   Outputs outputs;
 

@@ -8,16 +8,6 @@
 
 namespace assay::tools {
 
-analysis::Report report_of(const proptests::RunPlan& plan, const proptests::Results& results,
-                           const proptests::Policy& policy) {
-  analysis::Report report;
-  report.environment = {plan.version, plan.commit, plan.compiler, plan.cuda_headers, plan.command};
-  report.seed = plan.seed;
-  report.certifications.push_back(proptests::report_of(plan, results));
-  proptests::apply(policy, report.certifications.back());
-  return report;
-}
-
 ExitCode publish(const analysis::Report& report, const Outputs& outputs, bool verbose) {
   outputs.write_json(analysis::to_json(report));
   outputs.write_html([&] { return analysis::to_html(report); });

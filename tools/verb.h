@@ -32,6 +32,7 @@ Action declare_certify(CLI::App& app);
 Action declare_vectors(CLI::App& app);
 Action declare_judge(CLI::App& app);
 Action declare_report(CLI::App& app);
+Action declare_verify_package(CLI::App& app);
 Action declare_diff(CLI::App& app);
 Action declare_reproduce(CLI::App& app);
 Action declare_replay(CLI::App& app);
@@ -70,6 +71,10 @@ inline constexpr std::array verbs{
          "assay report run.jsonl --html report.html\n"
          "assay report shard1.jsonl shard2.jsonl --json report.json --junit report.xml\n",
          declare_report},
+    Verb{"verify-package", "check the evidence that certify --package wrote",
+         "assay verify-package evidence\n"
+         "assay verify-package evidence --rerun ./kernel.so\n",
+         declare_verify_package},
     Verb{"diff", "list the properties whose status differs between two runs",
          "assay diff yesterday.json today.json\n"
          "assay diff yesterday.jsonl today.json --json changes.json\n",

@@ -66,7 +66,10 @@ ExitCode run(const CertifyOptions& options) {
   const Results results = options.token.empty()
                               ? carry_out(options, properties, devices, plan)
                               : replay(options, only(properties), *devices.front(), plan);
-  return publish(report_of(plan, results, policy), options.outputs, options.verbose);
+  const ExitCode code =
+      publish(analysis::report_of(plan, results, policy), options.outputs, options.verbose);
+  if (!options.package.empty()) analysis::write_package(options.package, options.journal, policy);
+  return code;
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ Statuses read(const std::string& path) {
   if (text.starts_with("{\"assay_journal\"")) {
     const proptests::JournalContents journal = proptests::read_journal(path);
     const std::string report =
-        analysis::to_json(report_of(journal.plan, journal.results, {})).dump();
+        analysis::to_json(analysis::report_of(journal.plan, journal.results, {})).dump();
     return statuses_of(nlohmann::json::parse(report));
   }
   try {

@@ -24,7 +24,7 @@ ExitCode run(const Options& options) {
   options.outputs.require_writable();
   const proptests::JournalContents journal =
       proptests::merge_journals({options.journals.begin(), options.journals.end()});
-  return publish(report_of(journal.plan, journal.results, policy), options.outputs,
+  return publish(analysis::report_of(journal.plan, journal.results, policy), options.outputs,
                  options.verbose);
 }
 

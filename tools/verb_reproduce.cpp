@@ -40,7 +40,7 @@ ExitCode run(const Options& options) {
   options.outputs.require_writable();
   proptests::RunPlan plan = plan_of(certify, properties, *devices.front());
   const proptests::Results results = replay(certify, properties.front(), *devices.front(), plan);
-  return publish(report_of(plan, results, {}), options.outputs, true);
+  return publish(analysis::report_of(plan, results, {}), options.outputs, true);
 }
 
 }  // namespace

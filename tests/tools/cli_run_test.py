@@ -188,6 +188,25 @@ class Junit(Fixture):
         for damaged in (token[:-1], token[:-2] + "AA", token[:20] + "x" + token[21:], "assay1:", "hello", token + "!"):
             self.refuses("reproduce", damaged, says="token")
 
+    def test_package(self):
+        package = self.folder / "evidence"
+        run = ("--profile", "quantize-1.0", "--cases", "8", "--journal", self.folder / "p.jsonl", "--package", package)
+        self.certify(*run)
+        self.passes("verify-package", package)
+        self.passes("verify-package", package, "--rerun", "cpu")
+        self.assertEqual(self.run_assay("verify-package", package, "--rerun", "mutants.ties_away").returncode, 1)
+        for path in sorted(package.iterdir()):
+            kept = path.read_bytes()
+            path.write_bytes(kept[:-2] + b" \n")
+            self.assertEqual(self.run_assay("verify-package", package).returncode, 1, path.name)
+            path.unlink()
+            self.assertEqual(self.run_assay("verify-package", package).returncode, 1, path.name)
+            path.write_bytes(kept)
+        (package / "more").write_bytes(b"")
+        self.assertIn("more", self.run_assay("verify-package", package).stdout)
+        self.refuses("verify-package", self.folder / "nowhere", says="nowhere")
+        self.refuses("certify", "cpu", *run, says="exists")
+
     def test_diff(self):
         self.certify(*SMALL, "--json", self.folder / "a.json", "--journal", self.folder / "a.jsonl")
         self.certify(*TIES, "--json", self.folder / "b.json", device="cpu")
