@@ -40,7 +40,7 @@ void rerun(proptests::Device& device, analysis::PackageFindings& found) {
     proptests::BatchResult before = kept->second;
     proptests::BatchResult now = proptests::run_batch(runner, before.range, options);
     before.seconds = now.seconds = 0;
-    if (line_of(to_json(before)) != line_of(to_json(now)))
+    if (proptests::line_of(to_json(before)) != proptests::line_of(to_json(now)))
       found.wrong.push_back(property.id + " answers otherwise when it is run again");
   }
 }
