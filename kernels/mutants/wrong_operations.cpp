@@ -288,7 +288,7 @@ std::span<const Mutant> operation_mutants() {
   static const std::vector<Mutant> all = [] {
     std::vector<Mutant> rows;
     for (const Fault& fault : all_faults())
-      rows.push_back({fault.id, fault.description, fault.source, nullptr, make});
+      rows.push_back({fault.id, fault.description, fault.source, "", nullptr, make});
     return rows;
   }();
   return all;
