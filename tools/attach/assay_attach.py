@@ -171,7 +171,7 @@ class Tensor:
         if self.bits != 4:
             return stored
         pairs = numpy.stack((stored & 15, stored >> 4), axis=-1)
-        return pairs.reshape(stored.shape[:-1] + (-1,))[..., :self.shape[-1]]
+        return pairs.reshape(stored.shape[:-1] + (2 * stored.shape[-1],))[..., :self.shape[-1]]
 
     def torch(self, device=None):
         import torch

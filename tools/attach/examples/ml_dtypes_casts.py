@@ -17,18 +17,27 @@ CODES = {"e2m1": ml_dtypes.float4_e2m1fn, "e4m3": ml_dtypes.float8_e4m3fn,
 SOURCES = {"fp32": numpy.float32, "fp16": numpy.float16, "bf16": ml_dtypes.bfloat16}
 
 
-def declare(code, source, rounding="nearest_even"):
+def declare(code, source, rounding="nearest_even", nan=None):
+    """nan: the code that is put in place of a NaN's, to look at the numbers alone."""
+
     @assay.entry(operation="convert", a=code, d=source, profile="ieee", rounding=rounding,
-                 name=f"{source}.{code}.{rounding}")
+                 name=f"{source}.{code}.{rounding}" + ("" if nan is None else ".nan_aside"))
     def cast(call):
         x = call.x.numpy().view(SOURCES[source])
         with numpy.errstate(all="ignore"):
-            call.q.store(x.astype(CODES[code]))
+            codes = x.astype(CODES[code])
+        if nan is not None:
+            codes.view(numpy.uint8)[numpy.isnan(x)] = nan
+        call.q.store(codes)
 
 
 for source in SOURCES:
-    for code in ("e2m1", "e4m3", "e8m0"):
-        declare(code, source)
+    declare("e2m1", source)
+    declare("e2m1", source, nan=0x7)
+    declare("e4m3", source)
+    declare("e4m3", source, nan=0x7F)
+    declare("e8m0", source)
+    # What the library does with a tie between powers of two.
     declare("e8m0", source, "nearest_away")
 declare("bf16", "fp32")
 assay.main("ml_dtypes " + ml_dtypes.__version__)

@@ -16,15 +16,23 @@ DEVICE = os.environ.get("DEVICE", "cpu")
 CODES = {"e4m3": torch.float8_e4m3fn, "e8m0": torch.float8_e8m0fnu, "bf16": torch.bfloat16}
 
 
-def declare(code, source, profile, rounding="nearest_even"):
+def declare(code, source, profile, rounding="nearest_even", nan=None):
+    """nan: the code that is put in place of a NaN's, to look at the numbers alone."""
+
     @assay.entry(operation="convert", a=code, d=source, profile=profile, rounding=rounding,
-                 device=DEVICE, name=f"{source}.{code}.{rounding}")
+                 device=DEVICE,
+                 name=f"{source}.{code}.{rounding}" + ("" if nan is None else ".nan_aside"))
     def cast(call):
-        call.q.store(call.x.torch().to(CODES[code]))
+        x = call.x.torch()
+        codes = x.to(CODES[code])
+        if nan is not None:
+            codes.view(torch.uint8)[x.isnan()] = nan
+        call.q.store(codes)
 
 
 for source in ("fp32", "fp16", "bf16"):
     declare("e4m3", source, "cuda13")
+    declare("e4m3", source, "cuda13", nan=0x7F)
     declare("e8m0", source, "cuda13-nosat")
     # PyTorch's source says that the last bit of a tie is the implied one: away from zero.
     declare("e8m0", source, "cuda13-nosat", "nearest_away")
