@@ -36,7 +36,8 @@ proptests::Report judge(const Options& options, proptests::AnswerReader& device)
   proptests::CertifyOptions certify;
   certify.cases = header.cases;
   certify.seed = header.seed;
-  certify.shrink_trials = 0;  // the simulator cannot be asked again
+  certify.shrink_trials = 0;  // the simulator cannot be asked again, so neither shrunk
+  certify.diagnose = false;   // nor diagnosed
   proptests::Report report;
   report.device = device.name();
   report.seed = header.seed;
