@@ -97,10 +97,15 @@ bool all_but(const Model& p, const Result& right, const Excuse& excused) {
   return true;
 }
 
-/// The values of c for which c * exact (within its bound) rounds to what was observed, intersected
-/// over all elements: an error by one constant factor leaves something, nothing else does.
+/// The values of c for which c * product + addends (within the bound) rounds to what was observed,
+/// intersected over all elements: an error by one constant factor leaves something, nothing else
+/// does.
 bool constant_factor(const Model& p, const Result& right) {
   if (p.observed.size() != right.reference.size()) return false;
+  Model bare = p;
+  bare.beta = 0.0F;
+  bare.bias.clear();
+  const Result products = bare.run();
   Rational low = -1;
   Rational high = -1;
   std::int64_t informative = 0;
@@ -112,18 +117,21 @@ bool constant_factor(const Model& p, const Result& right) {
     }
     if (!right.bounds[i].judgeable) continue;
     if (!std::isfinite(p.observed[i])) return false;
-    const Rational seen = golden::value_of(p.observed[i]).number.rational();
-    if (exact.number == 0) {
-      if (seen != 0 && !within(p, right, i, i)) return false;
+    const RationalValue& dot = products.reference[i];
+    if (!dot.is_finite()) return false;
+    const Rational result = golden::value_of(p.observed[i]).number.rational();
+    const Rational seen = result - (exact.number - dot.number);
+    if (dot.number == 0) {
+      if (!within(p, right, i, i)) return false;
       continue;
     }
     const int bits = p.claim.output == &formats::fp32 ? 23 : 8;
-    const Rational magnitude = boost::multiprecision::abs(seen);
+    const Rational magnitude = boost::multiprecision::abs(result);
     const Rational slack =
         magnitude / (1 << bits) + 4 * right.bounds[i].error + magnitude / (1 << 20);
-    if (boost::multiprecision::abs(exact.number) <= 2 * right.bounds[i].error) continue;
-    Rational from = (seen - slack) / exact.number;
-    Rational to = (seen + slack) / exact.number;
+    if (boost::multiprecision::abs(dot.number) <= 2 * right.bounds[i].error) continue;
+    Rational from = (seen - slack) / dot.number;
+    Rational to = (seen + slack) / dot.number;
     if (to < from) std::swap(from, to);
     if (from < 0 && to < 0) return false;
     low = informative == 0 ? from : std::max(low, from);
