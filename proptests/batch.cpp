@@ -162,8 +162,7 @@ BatchResult replay_case(const CaseRunner& runner, const std::string& text,
   result.counterexample =
       counterexample(runner, options, token, {experiment, *ruling.mismatch, token.path});
   if (options.diagnose)
-    result.counterexample->diagnosis =
-        diagnosis::diagnose_failure(runner, experiment, token.index);
+    result.counterexample->diagnosis = diagnosis::diagnose_failure(runner, experiment, token.index);
   return result;
 }
 

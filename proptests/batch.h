@@ -47,7 +47,7 @@ struct BatchOptions {
   std::string target;  ///< how the command line names the device
   std::string entry;
   std::int64_t retries = 0;  ///< of a failed case; a pass among them makes it a flake
-  bool diagnose = true;  ///< say what is probably wrong with a kernel that fails
+  bool diagnose = true;      ///< say what is probably wrong with a kernel that fails
   BatchObserver observe;
 };
 

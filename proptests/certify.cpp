@@ -5,12 +5,28 @@
 #include <array>
 #include <stdexcept>
 
+#include "formats/names.h"
+
 namespace assay::proptests {
 namespace {
 
 bool selected(const std::string& id, const std::string& filter) {
   return filter.empty() || id == filter ||
          (id.starts_with(filter) && (filter.back() == '.' || id[filter.size()] == '.'));
+}
+
+/// There are hundreds of ids: the error names the nearest id, or beginning of ids, alone.
+std::string unknown_property(const std::string& name, const std::vector<Property>& all) {
+  std::vector<std::string_view> known;
+  for (const Property& p : all) {
+    const std::string_view id = p.id;
+    known.push_back(id);
+    for (std::size_t dot = id.find('.'); dot != id.npos; dot = id.find('.', dot + 1))
+      known.push_back(id.substr(0, dot));
+  }
+  return "no property is called '" + name + "'; did you mean '" +
+         std::string(formats::nearest_name(name, known)) +
+         "'? 'assay list properties' prints every id, and the beginning of ids up to a dot will do";
 }
 
 BatchOptions batch_options(const CertifyOptions& options) {
@@ -40,16 +56,14 @@ std::vector<Property> select(const Selection& selection) {
   for (const std::string& id : selection.ids)
     if (std::none_of(properties.begin(), properties.end(),
                      [&](const Property& p) { return p.id == id; }))
-      throw std::invalid_argument("no property is called '" + id + "'; assay list has every id");
+      throw std::invalid_argument(unknown_property(id, properties));
   std::erase_if(properties, [&](const Property& p) {
     return !selected(p.id, selection.property) ||
            (!selection.ids.empty() &&
             std::find(selection.ids.begin(), selection.ids.end(), p.id) == selection.ids.end());
   });
   if (properties.empty())
-    throw std::invalid_argument(
-        "no property is called '" + selection.property +
-        "'; a full run prints every id, and the beginning of one up to a dot will do");
+    throw std::invalid_argument(unknown_property(selection.property, catalogue()));
   return properties;
 }
 

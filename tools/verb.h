@@ -31,6 +31,7 @@ Action declare_dequantize(CLI::App& app);
 Action declare_certify(CLI::App& app);
 Action declare_vectors(CLI::App& app);
 Action declare_judge(CLI::App& app);
+Action declare_list(CLI::App& app);
 Action declare_report(CLI::App& app);
 Action declare_verify_package(CLI::App& app);
 Action declare_diff(CLI::App& app);
@@ -92,7 +93,13 @@ inline constexpr std::array verbs{
          "assay judge cases.txt answers.txt\n"
          "assay judge cases.txt - --json report.json < answers.txt\n",
          declare_judge},
-    Verb{"mutants", "hold kernels that are wrong on purpose against the catalogue and name their faults",
+    Verb{"list", "print a device's entries, the properties, or the frozen profiles",
+         "assay list entries cpu\n"
+         "assay list properties gemm.nvfp4_nvfp4\n"
+         "assay list profiles gemm-nvfp4-1.0 --json profile.json\n",
+         declare_list},
+    Verb{"mutants",
+         "hold kernels that are wrong on purpose against the catalogue and name their faults",
          "assay mutants\n"
          "assay mutants --only ties_away --json mutants.json\n"
          "assay mutants libwrong.so --truth faults.json\n",

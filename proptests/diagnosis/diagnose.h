@@ -20,8 +20,8 @@ namespace assay::proptests::diagnosis {
 /// answers the second time) is read off the trials.
 [[nodiscard]] Diagnosis diagnose(std::span<const Observation> observations);
 
-/// From the smallest failing case and the cases of the property from `index` on, which the device is
-/// asked for this.
+/// From the smallest failing case and the cases of the property from `index` on, which the device
+/// is asked for this.
 [[nodiscard]] Diagnosis diagnose_failure(const CaseRunner& runner, const ExperimentPtr& smallest,
                                          std::int64_t index);
 

@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "kernels/cpu/cpu_device.h"
+#include "proptests/certify.h"
 #include "proptests/property.h"
 
 namespace assay::proptests {
@@ -46,6 +47,21 @@ TEST(Profiles, EveryIdIsAPropertyAboutAClaimOfTheProfile) {
           claims.begin(), claims.end(),
           [&](const kernels::Claim& c) { return profile.about(c) && found->second.applies(c); }))
           << profile.name << ": " << id << " is about no claim of the profile";
+    }
+  }
+}
+
+TEST(Profiles, MisspelledPropertiesSuggestTheNearest) {
+  for (const auto& [wrong, right] :
+       {std::pair{"gemm.nvfp4_nvfp4.epilog", "'gemm.nvfp4_nvfp4.epilogue'"},
+        std::pair{"quantise.nvfp4", "'quantize.nvfp4'"}}) {
+    Selection selection;
+    selection.property = wrong;
+    try {
+      (void)select(selection);
+      FAIL() << wrong;
+    } catch (const std::invalid_argument& e) {
+      EXPECT_NE(std::string(e.what()).find(right), std::string::npos) << e.what();
     }
   }
 }
