@@ -53,14 +53,17 @@ const auto& find_row(const Rows& rows, std::string_view kind, std::string_view n
 
 }  // namespace
 
+std::string_view nearest_name(std::string_view name, std::span<const std::string_view> known) {
+  return *std::min_element(known.begin(), known.end(),
+                           [name](std::string_view a, std::string_view b) {
+                             return edit_distance(name, a) < edit_distance(name, b);
+                           });
+}
+
 std::string unknown_name(std::string_view kind, std::string_view name,
                          std::span<const std::string_view> known) {
-  const auto nearest =
-      std::min_element(known.begin(), known.end(), [name](std::string_view a, std::string_view b) {
-        return edit_distance(name, a) < edit_distance(name, b);
-      });
-  return fmt::format("unknown {} '{}'; did you mean '{}'? known: {}", kind, name, *nearest,
-                     fmt::join(known, ", "));
+  return fmt::format("unknown {} '{}'; did you mean '{}'? known: {}", kind, name,
+                     nearest_name(name, known), fmt::join(known, ", "));
 }
 
 const FormatSpec& find_format(std::string_view name) {

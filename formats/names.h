@@ -17,6 +17,9 @@ const Profile& find_profile(std::string_view name);
 RoundingMode find_rounding_mode(std::string_view name);
 std::string_view name_of(RoundingMode mode);
 
+/// The one of `known`, which is not empty, that is the fewest edits away.
+std::string_view nearest_name(std::string_view name, std::span<const std::string_view> known);
+
 /// The sentence of those errors: "unknown KIND 'NAME'; did you mean 'X'? known: A, B, C". For
 /// tables of other rooms. `known` is not empty.
 std::string unknown_name(std::string_view kind, std::string_view name,
