@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "golden/qat.h"
 
+#include <algorithm>
+#include <cmath>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -28,6 +30,9 @@ void validate(const QatLayer& layer) {
   }
   if (layer.rounding == RoundingMode::stochastic) {
     throw std::invalid_argument("A QAT step rounds its weights in a deterministic mode.");
+  }
+  if (!(layer.parameter >= 0) || std::isinf(layer.parameter)) {
+    throw std::invalid_argument("The parameter of an estimator must be finite and at least 0.");
   }
   require_size("x", layer.x.size(), layer.m * layer.k);
   require_size("w", layer.w.size(), layer.n * layer.k);
@@ -60,68 +65,26 @@ Value dot(std::int64_t count, const std::function<Value(std::int64_t)>& a,
   return sum;
 }
 
-// One weight in the block that holds it: what the estimators look at.
-struct Weight {
-  Value w;     // master
-  Value q;     // decoded element code
-  Value s;     // stored scale factor * tensor scale
-  Value clip;  // Q |s|
-
-  // 1[|w| <= Q |s|] by IEEE comparison.
-  [[nodiscard]] bool inside() const {
-    if (w.is_nan() || clip.is_nan()) return false;
-    Value magnitude = w;
-    if (magnitude.negative) magnitude = -magnitude;
-    return !less(clip, magnitude);
-  }
-  // dv/ds of qat.h.
-  [[nodiscard]] RationalValue scale_derivative(const Exact& largest) const {
-    if (q.is_nan() || s.is_nan()) return RationalValue::nan();
-    if (!inside()) {
-      const bool negative = w.negative != s.negative;
-      const Value bound = Value::finite(largest);
-      return to_rational(negative ? -bound : bound);
-    }
-    if (w.is_zero()) return to_rational(q);  // also at s = 0, where w / s is no number
-    return to_rational(q) + -(to_rational(w) / to_rational(s));
-  }
-};
-
-Weight weight_at(const QatLayer& layer, const formats::BlockScaledTensor& t, const BlockGrid& grid,
-                 std::int64_t row, std::int64_t col) {
-  const formats::BlockFormat& format = *t.format;
-  Weight result;
-  result.w = value_of(layer.w[row * layer.k + col]);
-  result.s = decode(*format.scale, load_scale(t, row / grid.block_rows, col / grid.block_cols)) *
-             value_of(t.tensor_scale);
-  // A block whose scale factor is NaN is NaN throughout, whatever its codes.
-  result.q = result.s.is_nan() ? Value::nan() : decode(*format.element, load_code(t, row, col));
-  Value s_magnitude = result.s;
-  if (s_magnitude.negative) s_magnitude = -s_magnitude;
-  result.clip = Value::finite(max_finite(*format.element)) * s_magnitude;
-  return result;
-}
-
-std::vector<ScaleGradient> scale_gradients(const QatLayer& layer,
-                                           const formats::BlockScaledTensor& t,
-                                           const std::vector<Value>& g) {
+std::vector<Radical> scale_gradients(const QatLayer& layer, const formats::BlockScaledTensor& t,
+                                     const std::vector<EstimatedWeight>& weights,
+                                     const std::vector<Value>& g) {
+  const ScaleDerivative derivative = rule_of(layer.estimator).scale;
   const BlockGrid grid = block_grid(*t.format, layer.n, layer.k);
-  const Exact largest = max_finite(*t.format->element);
-  std::vector<ScaleGradient> result;
+  std::vector<Radical> result;
   for (std::int64_t row = 0; row < layer.n; row += grid.block_rows) {
     for (std::int64_t col = 0; col < layer.k; col += grid.block_cols) {
       RationalValue sum = RationalValue::zero(false);
       std::int64_t count = 0;
       for (std::int64_t r = row; r < std::min(row + grid.block_rows, layer.n); ++r) {
         for (std::int64_t c = col; c < std::min(col + grid.block_cols, layer.k); ++c) {
-          const Weight weight = weight_at(layer, t, grid, r, c);
-          sum = sum + to_rational(g[r * layer.k + c]) * weight.scale_derivative(largest);
+          const ScaleTerm term = scale_term(weights[r * layer.k + c], derivative);
+          if (term.counts) sum = sum + to_rational(g[r * layer.k + c]) * term.derivative;
           ++count;
         }
       }
-      const Rational radicand = count * largest.rational();
+      const Rational largest = max_finite(*t.format->element).rational();
       result.push_back({sum * to_rational(value_of(t.tensor_scale)),
-                        static_cast<std::int64_t>(numerator(radicand))});
+                        derivative == ScaleDerivative::lsq ? Rational(count * largest) : 1});
     }
   }
   return result;
@@ -162,10 +125,9 @@ QatGradients qat_backward(const QatLayer& layer, std::span<const float> dy) {
           [&](std::int64_t j) { return w_hat[j * layer.k + p]; }));
     }
   }
-  std::vector<Value> g;  // the gradient with respect to W_hat
   for (std::int64_t j = 0; j < layer.n; ++j) {
     for (std::int64_t p = 0; p < layer.k; ++p) {
-      g.push_back(dot(
+      result.g.push_back(dot(
           layer.m, [&](std::int64_t i) { return dy_at(i, j); },
           [&](std::int64_t i) { return x_hat[i * layer.k + p]; }));
     }
@@ -173,55 +135,38 @@ QatGradients qat_backward(const QatLayer& layer, std::span<const float> dy) {
     for (std::int64_t i = 0; i < layer.m; ++i) sum = sum + dy_at(i, j);
     result.dbias.push_back(sum);
   }
-  if (layer.estimator == Estimator::lsq) result.dscale = scale_gradients(layer, t, g);
-  result.dw_passes.assign(g.size(), true);
-  if (layer.estimator != Estimator::identity) {
-    const BlockGrid grid = block_grid(*t.format, layer.n, layer.k);
-    for (std::int64_t j = 0; j < layer.n; ++j) {
-      for (std::int64_t p = 0; p < layer.k; ++p) {
-        if (weight_at(layer, t, grid, j, p).inside()) continue;
-        g[j * layer.k + p] = Value::zero(false);
-        result.dw_passes[j * layer.k + p] = false;
-      }
-    }
+  const EstimatorRule& rule = rule_of(layer.estimator);
+  const std::vector<EstimatedWeight> weights = estimated_weights(layer, t);
+  if (rule.scale != ScaleDerivative::none) {
+    result.dscale = scale_gradients(layer, t, weights, result.g);
   }
-  result.dw = std::move(g);
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    const bool kept = passes(weights[i], rule.mask, layer.parameter);
+    result.dw_passes.push_back(kept);
+    result.dw.push_back(kept ? estimate(weights[i], rule.factor, result.g[i], layer.parameter)
+                             : Radical{RationalValue::zero(false)});
+  }
   return result;
 }
 
-// |sum| = a/b. With x = a^2 / (b^2 radicand) and t large enough, r = floor(sqrt(x 4^t)) has r 2^-t
-// <= sqrt(x) < (r + 1) 2^-t, and the relative width is at most 1/r <= 2^-bits once r >= 2^bits.
-std::pair<Rational, Rational> magnitude_enclosure(const ScaleGradient& x, int bits) {
-  if (!x.sum.is_finite() || x.radicand < 1) {
-    throw std::invalid_argument("Only a finite sum over a positive radicand has an enclosure.");
-  }
-  const Rational square = x.sum.number * x.sum.number / x.radicand;
-  if (square == 0) return {0, 0};
-  const Integer a = boost::multiprecision::sqrt(numerator(square));
-  const Integer b = boost::multiprecision::sqrt(denominator(square));
-  if (a * a == numerator(square) && b * b == denominator(square)) {
-    return {Rational(a, b), Rational(a, b)};
-  }
-  const std::int64_t log2_of_square = floor_log2(numerator(square), denominator(square));
-  const std::int64_t t = bits + 1 + std::max<std::int64_t>(0, -log2_of_square);
-  const Integer scaled = (numerator(square) << (2 * t)) / denominator(square);
-  const Integer r = boost::multiprecision::sqrt(scaled);
-  const Rational grid = Exact::power_of_two(-t).rational();
-  return {Rational(r) * grid, Rational(r + 1) * grid};
-}
-
-std::uint32_t encode(const FormatSpec& spec, const ScaleGradient& x, RoundingMode mode,
-                     const Policy& policy, Random random) {
-  if (!x.sum.is_finite() || x.sum.is_zero()) return encode(spec, x.sum, mode, policy, random);
-  for (int bits = 64;; bits *= 2) {
-    auto [lower, upper] = magnitude_enclosure(x, bits);
-    if (x.sum.negative) {
-      lower = -lower;
-      upper = -upper;
+std::vector<EstimatedWeight> estimated_weights(const QatLayer& layer,
+                                               const formats::BlockScaledTensor& t) {
+  const formats::BlockFormat& format = *t.format;
+  const BlockGrid grid = block_grid(format, layer.n, layer.k);
+  std::vector<EstimatedWeight> result;
+  for (std::int64_t r = 0; r < layer.n; ++r) {
+    for (std::int64_t c = 0; c < layer.k; ++c) {
+      EstimatedWeight weight;
+      weight.element = format.element;
+      weight.w = value_of(layer.w[r * layer.k + c]);
+      weight.s = decode(*format.scale, load_scale(t, r / grid.block_rows, c / grid.block_cols)) *
+                 value_of(t.tensor_scale);
+      // A block whose scale factor is NaN is NaN throughout, whatever its codes.
+      weight.q = weight.s.is_nan() ? Value::nan() : decode(*format.element, load_code(t, r, c));
+      result.push_back(weight);
     }
-    const std::uint32_t code = encode(spec, RationalValue::finite(lower), mode, policy, random);
-    if (encode(spec, RationalValue::finite(upper), mode, policy, random) == code) return code;
   }
+  return result;
 }
 
 }  // namespace assay::golden

@@ -5,54 +5,25 @@
 //   forward   y = X W_hat^T + bias,   W_hat = Q(W)
 //   backward  G = dY^T X   (n x k: the exact gradient with respect to W_hat)
 //             dX = dY W_hat,   d bias_j = sum over rows i of dY_ij
-//             dW = G masked by the estimator,   d s_b = the estimator's, per block b
+//             dW = G by the estimator,   d s_b = the estimator's, per block b (golden/estimator.h)
 //
 // With an input format, X is fake-quantized too: y and G use X_hat, and dX passes unchanged through
 // the cast of X (identity).
 //
-// Write s for the stored scale factor of the element's block times the tensor scale (1 if none), u
-// = w/s exactly, q for the decoded element code (so W_hat = q s exactly) and Q for the largest
-// finite element (E2M1: 6). The surrogate that the estimators differentiate is v(w, s) = s
-// R(clip(w/s, -Q, Q)), with the rounding R replaced by the identity where a derivative of R would
-// be needed (straight-through):
+// A block that holds a NaN or an infinity dequantizes to NaN, and so does what it reaches.
 //
-//   identity   dv/dw = 1                                     [Bengio et al., arXiv 1308.3432]
-//   clip_mask  dv/dw = 1[|w| <= Q |s|]: the clip is differentiated, the boundary is inside. The
-//   test
-//              uses the UNROUNDED weight and the stored scale, in exact arithmetic (FP32 may round
-//              Q s; FP64 holds it exactly for every format here).
-//   lsq        dv/dw as clip_mask, and by the product rule and the chain rule u' = -w/s^2 = -u/s,
-//              inside:  dv/ds = R(u) + s R'(u) u' = R(u) - u,
-//              outside: dv/ds = R(+-Q) = +-Q, the sign of u,
-//              hence dv/ds = q - u 1[|u| <= Q], and sign(u) Q outside. For a rounding to integers
-//              this is the formula of LSQ [Esser et al., arXiv 1902.08153, section 2.1]; on the
-//              E2M1 grid it is this project's definition. At s = 0, u has the sign of w, and w = 0
-//              is inside with dv/ds = 0. d scale_b = g (tensor scale) * sum over i in block of G_i
-//              dv_i/ds, with LSQ's gradient scale g = 1/sqrt(N Q), N the number of elements in the
-//              block (a partial block at the edge counts what is there).
-//
-// A scale factor is stored in a format of its own; its rounding there is passed straight through
-// (identity), as is the choice of a scale from amax: neither adds a term.
-//
-// Not-a-number: a block that holds a NaN or an infinity dequantizes to NaN, and so does what it
-// reaches. The mask is an IEEE comparison (false for NaN) that selects: outside, dW is 0 whatever G
-// is. Inside a NaN block, identity passes G, the mask gives 0, and d scale is NaN.
-//
-// y, dX, dW and d bias are dyadic; d scale is a quotient times an irrational factor and is kept as
-// the two apart (ScaleGradient) until encode() decides one rounding of it.
+// y, dX and d bias are dyadic; dW and d scale may hold a quotient and a root (golden/radical.h).
 
 #include <cstdint>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "formats/tensor.h"
 #include "golden/codec.h"
+#include "golden/estimator.h"
 #include "golden/value.h"
 
 namespace assay::golden {
-
-enum class Estimator : std::uint8_t { identity, clip_mask, lsq };
 
 /// One linear layer, m x k inputs and n x k weights, row-major. Empty `bias`: none. `scales`: one
 /// per block of `weight_format`, row-major (n x ceil(k/block) for 1xN blocks); empty: the format's
@@ -64,6 +35,7 @@ struct QatLayer {
   const formats::BlockFormat* input_format = nullptr;  ///< null: X is used as it is
   RoundingMode rounding = RoundingMode::nearest_even;  ///< of both; deterministic modes only
   Estimator estimator = Estimator::identity;
+  float parameter = 0;  ///< delta of ewgs, T of trust_mask: finite, at least 0
 };
 
 struct QatForward {
@@ -73,31 +45,21 @@ struct QatForward {
   std::vector<Value> y;      ///< m x n
 };
 
-/// The exact number sum / sqrt(radicand).
-struct ScaleGradient {
-  RationalValue sum;
-  std::int64_t radicand = 1;
-};
-
 struct QatGradients {
-  std::vector<Value> dx;              ///< m x k
-  std::vector<Value> dw;              ///< n x k
-  std::vector<bool> dw_passes;        ///< n x k: the estimator's mask; false: dw is exactly 0
-  std::vector<Value> dbias;           ///< n, also without a bias
-  std::vector<ScaleGradient> dscale;  ///< one per block, row-major; empty unless lsq
+  std::vector<Value> dx;        ///< m x k
+  std::vector<Value> g;         ///< n x k: with respect to W_hat
+  std::vector<Radical> dw;      ///< n x k
+  std::vector<bool> dw_passes;  ///< n x k: the estimator's mask; false: dw is exactly 0
+  std::vector<Value> dbias;     ///< n, also without a bias
+  std::vector<Radical> dscale;  ///< one per block, row-major; empty where the estimator has none
 };
 
 [[nodiscard]] QatForward qat_forward(const QatLayer& layer);
 /// dy: m x n, row-major.
 [[nodiscard]] QatGradients qat_backward(const QatLayer& layer, std::span<const float> dy);
 
-/// Rationals lower <= |sum| / sqrt(radicand) <= upper with upper - lower <= lower 2^-bits, equal
-/// where the root is rational. `x.sum` must be finite.
-[[nodiscard]] std::pair<Rational, Rational> magnitude_enclosure(const ScaleGradient& x, int bits);
-
-/// One rounding of sum / sqrt(radicand): the enclosure is refined until both ends round alike. That
-/// ends: an irrational number is neither a tie nor representable, and a rational root is exact.
-[[nodiscard]] std::uint32_t encode(const FormatSpec& spec, const ScaleGradient& x,
-                                   RoundingMode mode, const Policy& policy, Random random = {});
+/// The weights of `layer` as the estimators see them, n x k.
+[[nodiscard]] std::vector<EstimatedWeight> estimated_weights(const QatLayer& layer,
+                                                             const formats::BlockScaledTensor& t);
 
 }  // namespace assay::golden

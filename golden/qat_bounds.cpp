@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "golden/estimator_bounds.h"
 #include "golden/gemm_bounds.h"
 #include "golden/layout.h"
 #include "golden/quantize.h"
@@ -26,6 +27,7 @@ FactoredMatrix plain(std::span<const float> values, std::int64_t rows, std::int6
 
 struct Operands {
   FactoredMatrix x, w;
+  formats::BlockScaledTensor w_codes;
 
   explicit Operands(const QatLayer& layer) {
     formats::QuantizeOptions options;
@@ -34,7 +36,8 @@ struct Operands {
             ? plain(layer.x, layer.m, layer.k)
             : factor(quantize(layer.x, layer.m, layer.k, *layer.input_format, options));
     options.scales = layer.scales;
-    w = factor(quantize(layer.w, layer.n, layer.k, *layer.weight_format, options));
+    w_codes = quantize(layer.w, layer.n, layer.k, *layer.weight_format, options);
+    w = factor(w_codes);
   }
 };
 
@@ -60,30 +63,6 @@ Bound sum_bound(std::int64_t count, const Add& add, std::span<const Term> addend
     if (!add(i, terms[i])) return {};
   }
   return fp32_any_order(terms, addends);
-}
-
-// Derivation. How far a computed u = w/s may be from the exact one, s = scale factor * tensor
-// scale, by a division or by a product with the reciprocal. At most three roundings: of s unless
-// FP32 holds it exactly, of the reciprocal, and of the product (a division is one in place of the
-// last two). Of factors (1 + d)^+-1 with |d| <= 2^-24, r of them are within gamma(r) of 1 (Higham,
-// Lemma 3.1, holds for quotients too), provided that s and its reciprocal are normal numbers; the
-// last operation may underflow, which adds 2^-150 at most:
-//   e = gamma(r) |u| + 2^-150, r = 2 or 3, for 2^-125 <= |s| <= 2^125.
-// Where s is a power of two from 2^-127 to 2^127, FP32 holds it and its reciprocal exactly, and
-// only the underflow remains; not even that if u is a multiple of 2^-149. A zero u is exact while
-// the reciprocal is finite (0 * Inf is NaN), and s = 0 has w = 0 inside, with dv = 0 by definition.
-// Anything else has no bound.
-std::optional<Rational> quotient_error(const Rational& u, const Exact& s) {
-  const Rational magnitude = abs(s.rational());
-  if (magnitude == 0) return Rational(0);
-  if (u == 0) return magnitude >= power(-127) ? std::optional(Rational(0)) : std::nullopt;
-  const Integer significand = abs(s.significand);
-  if (significand == 1 && magnitude >= power(-127) && magnitude <= power(127)) {
-    return denominator(Rational(u * power(149))) == 1 ? Rational(0) : power(-150);
-  }
-  if (magnitude < power(-125) || magnitude > power(125)) return std::nullopt;
-  const bool held_exactly = msb(significand) < 24;
-  return gamma(held_exactly ? 2 : 3) * abs(u) + power(-150);
 }
 
 // Derivation. The non-finite part of the sum of G_i dv_i. A NaN G_i makes every permitted
@@ -186,10 +165,8 @@ Bound scale_bound(const ScaleSum& sum, float tensor_scale, const Rational& large
   if ((1 + growth) * sum.size * raised_g + underflow >= power(127)) {
     return {false, 0, "a partial sum of d scale may overflow FP32"};
   }
-  ScaleGradient one;
-  one.sum = RationalValue::finite(1);
-  one.radicand = static_cast<std::int64_t>(numerator(radicand));
-  const Rational inverse_root = magnitude_enclosure(one, 64).second;
+  const Rational inverse_root =
+      magnitude_enclosure({RationalValue::finite(1), radicand}, 64).second;
   if (!sum.finite) return {};
   return {true, g * inverse_root * (sum.carried + growth * sum.size) + underflow, ""};
 }
@@ -210,6 +187,36 @@ std::vector<Bound> scale_bounds(const QatLayer& layer, const FactoredMatrix& w,
         }
       }
       bounds.push_back(scale_bound(sum, w.tensor_scale, largest));
+    }
+  }
+  return bounds;
+}
+
+// pact's d scale: the products dy x (+-Q) g of the weights that it clips.
+std::vector<Bound> clip_bounds(const QatLayer& layer, const Operands& o, const FactoredMatrix& dy,
+                               const std::vector<EstimatedWeight>& weights) {
+  const BlockGrid grid = block_grid(*layer.weight_format, layer.n, layer.k);
+  std::vector<Bound> bounds;
+  for (std::int64_t row = 0; row < layer.n; row += grid.block_rows) {
+    for (std::int64_t col = 0; col < layer.k; col += grid.block_cols) {
+      std::vector<Term> terms;
+      bool finite = true;
+      for (std::int64_t r = row; r < std::min(row + grid.block_rows, layer.n); ++r) {
+        for (std::int64_t c = col; c < std::min(col + grid.block_cols, layer.k); ++c) {
+          const ScaleTerm clipped = scale_term(weights[r * layer.k + c], ScaleDerivative::pact);
+          if (!clipped.counts) continue;
+          finite = finite && clipped.derivative.is_finite();
+          for (std::int64_t i = 0; finite && i < layer.m; ++i) {
+            Term term;
+            finite = append(dy, i, r, term) && append(o.x, i, c, term);
+            const Exact largest = max_finite(*layer.weight_format->element);
+            term.factors.push_back(clipped.derivative.negative ? -largest : largest);
+            if (o.w.tensor_scale != 1) term.factors.push_back(Exact::from_float(o.w.tensor_scale));
+            terms.push_back(std::move(term));
+          }
+        }
+      }
+      bounds.push_back(finite ? fp32_any_order(terms) : Bound{});
     }
   }
   return bounds;
@@ -251,43 +258,27 @@ QatBounds qat_backward_bounds(const QatLayer& layer, std::span<const float> dy_v
       }));
     }
   }
+  std::vector<Bound> g;
   for (std::int64_t j = 0; j < layer.n; ++j) {
     for (std::int64_t p = 0; p < layer.k; ++p) {
-      bounds.dw.push_back(sum_bound(layer.m, [&](std::int64_t i, Term& t) {
+      g.push_back(sum_bound(layer.m, [&](std::int64_t i, Term& t) {
         return append(dy, i, j, t) && append(o.x, i, p, t);
       }));
     }
     bounds.dbias.push_back(
         sum_bound(layer.m, [&](std::int64_t i, Term& t) { return append(dy, i, j, t); }));
   }
-  if (layer.estimator == Estimator::lsq) {
-    // G is the identity's dW.
-    QatLayer unmasked = layer;
-    unmasked.estimator = Estimator::identity;
-    bounds.dscale = scale_bounds(layer, o.w, qat_backward(unmasked, dy_values).dw, bounds.dw);
-  }
-  for (std::size_t i = 0; i < bounds.dw.size(); ++i) {
-    if (!gradients.dw_passes[i]) bounds.dw[i] = {};
+  const EstimatorRule& rule = rule_of(layer.estimator);
+  if (rule.scale == ScaleDerivative::lsq) bounds.dscale = scale_bounds(layer, o.w, gradients.g, g);
+  const std::vector<EstimatedWeight> weights = estimated_weights(layer, o.w_codes);
+  if (rule.scale == ScaleDerivative::pact) bounds.dscale = clip_bounds(layer, o, dy, weights);
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    bounds.dw.push_back(
+        gradients.dw_passes[i]
+            ? estimate_bound(weights[i], rule.factor, gradients.g[i], g[i], layer.parameter)
+            : Bound{});
   }
   return bounds;
-}
-
-Judgement judge(const FormatSpec& output, std::uint32_t code, const ScaleGradient& exact,
-                const Bound& bound) {
-  if (!bound.judgeable) return Judgement::not_judgeable;
-  if (!exact.sum.is_finite() || exact.sum.is_zero()) {
-    return judge(output, code, exact.sum, bound);
-  }
-  for (int bits = 64;; bits *= 2) {
-    auto [lower, upper] = magnitude_enclosure(exact, bits);
-    if (exact.sum.negative) {
-      lower = -lower;
-      upper = -upper;
-    }
-    const Judgement at_lower = judge(output, code, RationalValue::finite(lower), bound);
-    const Judgement at_upper = judge(output, code, RationalValue::finite(upper), bound);
-    if (at_lower == at_upper) return at_lower;
-  }
 }
 
 }  // namespace assay::golden

@@ -3,9 +3,10 @@
 // How far a correct FP32 implementation of the QAT step (golden/qat.h) may be from the exact one:
 // the class fp32_any_order of golden/bounds.h for y, dX, dW and d bias, whose factors are x, dy,
 // element code, scale factor and tensor scale. Elements of dW that the mask drops are exactly 0 (T
-// = 0).
+// = 0); a factor of the estimator (ewgs, dge) is evaluated as golden/estimator_bounds.h says.
+// pact's d scale is a sum of the products dy x Q g, in the same class.
 //
-// d scale permits: G_i in any order as above; u_i = w_i / (s g) by a division or by a
+// lsq's d scale permits: G_i in any order as above; u_i = w_i / (s g) by a division or by a
 // multiplication with the reciprocal; q_i - u_i; the sum over the block of G_i (q_i - u_i) in any
 // order, FMA allowed; multiplication of the sum by the tensor scale g; the gradient scale by a
 // square root and a division, or by a multiplication with the reciprocal of the root, before or
@@ -31,10 +32,5 @@ struct QatBounds {
 [[nodiscard]] QatBounds qat_forward_bounds(const QatLayer& layer);
 /// Of the gradients alone; dy: m x n.
 [[nodiscard]] QatBounds qat_backward_bounds(const QatLayer& layer, std::span<const float> dy);
-
-/// judge() of bounds.h for an irrational exact result: the enclosure is refined until it decides.
-/// Where the bound is not judgeable neither is an exact NaN.
-[[nodiscard]] Judgement judge(const FormatSpec& output, std::uint32_t code,
-                              const ScaleGradient& exact, const Bound& bound);
 
 }  // namespace assay::golden

@@ -4,6 +4,7 @@
 // in C and defines operations, operands and layouts; a call crosses this interface as it is there,
 // so that a kernel of this tree, a plugin and a process of its own are called alike.
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -42,7 +43,7 @@ struct Claim {
   std::uint32_t group_layout = ASSAY_DUT_CONTIGUOUS;
   std::uint32_t random = ASSAY_DUT_RANDOM_PHILOX;
   int random_bits = 16;
-  std::uint32_t estimators = 7;  ///< bit e: Estimator e
+  std::uint32_t estimators = 1;  ///< bit e: Estimator e
   std::uint32_t flags = ASSAY_DUT_DETERMINISTIC;
   std::string name = {};   ///< of the entry; empty: name_of(claim) stands for it
   std::int32_t entry = 0;  ///< its number in the device
@@ -55,12 +56,23 @@ struct Claim {
 
 enum class Status : std::uint8_t { ok, not_supported, failed };
 
-/// Straight-through estimators of the QAT step; formulas and sources in golden/qat.h.
+/// Straight-through estimators of the QAT step; formulas and sources in golden/estimator.h.
 enum class Estimator : std::uint8_t {
   identity = ASSAY_DUT_IDENTITY,
   clip_mask = ASSAY_DUT_CLIP_MASK,
-  lsq = ASSAY_DUT_LSQ
+  lsq = ASSAY_DUT_LSQ,
+  pact = ASSAY_DUT_PACT,
+  ewgs = ASSAY_DUT_EWGS,
+  dge = ASSAY_DUT_DGE,
+  trust_mask = ASSAY_DUT_TRUST_MASK
 };
+inline constexpr std::array<std::string_view, 7> estimator_names{
+    "identity", "clip_mask", "lsq", "pact", "ewgs", "dge", "trust_mask"};
+inline constexpr std::uint32_t every_estimator = (1U << estimator_names.size()) - 1;
+/// Whether a backward call with it has DSCALE.
+[[nodiscard]] constexpr bool has_scale_gradient(Estimator estimator) {
+  return estimator == Estimator::lsq || estimator == Estimator::pact;
+}
 
 /// A kernel library. A call that it does not take returns not_supported; a test then is not a
 /// pass.

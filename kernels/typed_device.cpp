@@ -161,6 +161,7 @@ QatCall qat_call(const assay_dut_call& call) {
   typed.n = call.n;
   typed.k = call.k;
   typed.estimator = static_cast<Estimator>(call.estimator);
+  typed.parameter = call.limit;
   typed.x = operands.in(ASSAY_DUT_X);
   typed.w = operands.in(ASSAY_DUT_W);
   typed.bias = operands.in(ASSAY_DUT_BIAS);

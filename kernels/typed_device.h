@@ -28,9 +28,10 @@ struct QatCall {
   std::span<const float> x, w, bias;  ///< bias may be empty
   std::span<const float> scales;      ///< n x ceil(k/block) learned scales; empty: from amax
   Estimator estimator = Estimator::identity;
+  float parameter = 0.0F;                  ///< delta of ewgs, T of trust_mask
   std::span<float> y;                      ///< forward: m x n
   std::span<const float> dy;               ///< backward: m x n
-  std::span<float> dx, dw, dscale, dbias;  ///< backward outputs; dscale as `scales` (lsq only)
+  std::span<float> dx, dw, dscale, dbias;  ///< backward outputs; dscale as `scales` (lsq, pact)
 };
 
 /// Overrides what it has; the rest is not_supported. Padded rows are copied to dense ones and back

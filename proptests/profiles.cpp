@@ -69,6 +69,13 @@ const std::vector<Profile>& profiles() {
          },
          lists::qat_1_0,
          {}},
+        {"qat-1.1",
+         "qat-1.0 with every straight-through estimator, and weights at the edges of bins",
+         [](const Claim& c) {
+           return c.operation == "qat_forward" || c.operation == "qat_backward";
+         },
+         lists::qat_1_1,
+         {}},
         {"layout-1.0",
          "where codes and scale factors lie",
          [](const Claim& c) {

@@ -47,7 +47,8 @@ enum assay_dut_operation {
   /* X m x k, W n x k, [BIAS n], [GIVEN scales n x ceil(k/block)], all f32 -> Y m x n = X Wq' + bias
    */
   ASSAY_DUT_QAT_FORWARD = 8,
-  /* The same and DY m x n -> DX m x k, DW n x k, DBIAS n, [DSCALE as GIVEN, lsq only], all f32 */
+  /* The same and DY m x n -> DX m x k, DW n x k, DBIAS n, [DSCALE as GIVEN, lsq and pact only], all
+     f32 */
   ASSAY_DUT_QAT_BACKWARD = 9,
   ASSAY_DUT_STOCHASTIC_QUANTIZE = 10,  /* X m x k f32, [RANDOM m x k u32], seed -> Q              */
   ASSAY_DUT_TRANSPOSE_REQUANTIZE = 11, /* X m x k f32 or Q m x k -> QT, k x m: Q(X') or Q(DQ(Q)') */
@@ -138,7 +139,17 @@ enum assay_dut_accumulator {
       2,                   /* k ascending, one accumulator, no fused multiply-add: bit exact  */
   ASSAY_DUT_TRUNCATING = 3 /* tensor core: fraction_bits kept, FP32 every `promotion` of k     */
 };
-enum assay_dut_estimator { ASSAY_DUT_IDENTITY = 0, ASSAY_DUT_CLIP_MASK = 1, ASSAY_DUT_LSQ = 2 };
+/* Formulas and sources: golden/estimator.h. `limit` of the call is the delta of EWGS and the T of
+ * the trust mask (in units of the scale), and 0 for the others. */
+enum assay_dut_estimator {
+  ASSAY_DUT_IDENTITY = 0,
+  ASSAY_DUT_CLIP_MASK = 1,
+  ASSAY_DUT_LSQ = 2,
+  ASSAY_DUT_PACT = 3,
+  ASSAY_DUT_EWGS = 4,
+  ASSAY_DUT_DGE = 5,
+  ASSAY_DUT_TRUST_MASK = 6
+};
 enum assay_dut_gate_layout {
   ASSAY_DUT_CONCATENATED = 0, /* B rows 0..n-1 are gates, n..2n-1 are ups */
   ASSAY_DUT_INTERLEAVED = 1   /* even rows are gates, odd rows ups   */

@@ -108,7 +108,7 @@ const std::vector<Field>& fields() {
       number("fraction_bits", &C::fraction_bits),
       number("promotion", &C::promotion),
       number("random_bits", &C::random_bits),
-      bits("estimators", &C::estimators, {"identity", "clip_mask", "lsq"}),
+      bits("estimators", &C::estimators, {estimator_names.begin(), estimator_names.end()}),
       number("m_multiple", &C::m_multiple),
       number("n_multiple", &C::n_multiple),
       number("k_multiple", &C::k_multiple),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The QAT step of one linear layer. The estimators and their formulas are those of golden/qat.h;
-// what is said here is how this kernel evaluates them in FP32.
+// The QAT step of one linear layer. The estimators and their formulas are those of
+// golden/estimator.h; what is said here is how this kernel evaluates them in FP32.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -82,10 +82,61 @@ std::vector<float> transpose(std::span<const float> x, std::int64_t rows, std::i
   return out;
 }
 
-/// dv/ds of one weight for the learned-scale estimator: q - u inside the clip range, +-6 outside.
-double scale_derivative(double w, double q, double s, bool inside) {
-  if (!inside) return std::copysign(max_element, std::signbit(s) ? -w : w);
-  return s == 0.0 ? 0.0 : q - w / s;
+struct Weight {
+  double w, q, s;
+
+  /// The unrounded weight against the stored scale; 6 s is exact in FP64. Both are false for a NaN
+  /// block.
+  [[nodiscard]] bool inside() const { return std::fabs(w) <= max_element * std::fabs(s); }
+  [[nodiscard]] bool strictly_inside() const { return std::fabs(w) < max_element * std::fabs(s); }
+  [[nodiscard]] float u() const { return w == 0.0 ? 0.0F : static_cast<float>(w / s); }
+  [[nodiscard]] double clipped() const {
+    return std::copysign(max_element, std::signbit(s) ? -w : w);
+  }
+};
+
+bool passes(const Weight& weight, Estimator estimator, float parameter) {
+  switch (estimator) {
+    case Estimator::identity:
+      return true;
+    case Estimator::pact:
+      return weight.strictly_inside();
+    case Estimator::trust_mask:
+      // q is next to w / s or the largest, so that FP64 holds the difference, or it is far above T
+      // s.
+      return std::fabs(weight.w - weight.q * weight.s) <= parameter * std::fabs(weight.s);
+    default:
+      return weight.inside();
+  }
+}
+
+/// DGE's slope in the bin of u.
+float dge_slope(float u) {
+  constexpr std::array edges{0.0F, 0.5F, 1.0F, 1.5F, 2.0F, 3.0F, 4.0F, 6.0F};
+  const float magnitude = std::fabs(u);
+  std::size_t bin = 0;
+  while (bin + 2 < edges.size() && magnitude > edges[bin + 1]) ++bin;
+  const float width = edges[bin + 1] - edges[bin];
+  const float z = std::fabs(2.0F * (magnitude - edges[bin]) / width - 1.0F);
+  return std::min(3.0F, 0.2F * std::pow(z, -0.8F));
+}
+
+/// What the estimator makes of a gradient that passes.
+float estimate(const Weight& weight, Estimator estimator, float parameter, float g) {
+  if (estimator == Estimator::dge) return dge_slope(weight.u()) * g;
+  if (estimator != Estimator::ewgs) return g;
+  const float difference = parameter * (weight.u() - static_cast<float>(weight.q));
+  const bool negative = std::signbit(g) != std::signbit(weight.s);
+  return (negative ? 1.0F - difference : 1.0F + difference) * g;
+}
+
+/// G times dv/ds: lsq has q - u inside the clip range and +-6 outside, pact +-6 at the boundary and
+/// outside and nothing inside.
+double scale_term(const Weight& weight, Estimator estimator, float g) {
+  if (estimator == Estimator::pact)
+    return weight.strictly_inside() || weight.w == 0.0 ? 0.0 : g * weight.clipped();
+  if (!weight.inside()) return g * weight.clipped();
+  return g * (weight.s == 0.0 ? 0.0 : weight.q - weight.w / weight.s);
 }
 
 }  // namespace
@@ -122,17 +173,17 @@ Status qat_backward(const Claim& claim, const QatCall& call) {
       double sum = 0.0;
       for (std::int64_t l = 0; l < count; ++l) {
         const std::int64_t i = r * call.k + b * weights.block + l;
-        // The unrounded weight against the stored scale; 6 s is exact in FP64. False for a NaN
-        // block.
-        const bool inside = std::fabs(static_cast<double>(call.w[i])) <= max_element * std::fabs(s);
-        const bool passes = inside || call.estimator == Estimator::identity;
-        call.dw[i] = passes ? g[i] : 0.0F;
-        if (call.estimator == Estimator::lsq)
-          sum += g[i] * scale_derivative(call.w[i], weights.q[i], s, inside);
+        const Weight weight{call.w[i], weights.q[i], s};
+        call.dw[i] = passes(weight, call.estimator, call.parameter)
+                         ? estimate(weight, call.estimator, call.parameter, g[i])
+                         : 0.0F;
+        if (has_scale_gradient(call.estimator)) sum += scale_term(weight, call.estimator, g[i]);
       }
-      if (call.estimator == Estimator::lsq) {
-        const double gain =
-            weights.tensor_scale / std::sqrt(static_cast<double>(max_element) * count);
+      if (has_scale_gradient(call.estimator)) {
+        const double root = call.estimator == Estimator::lsq
+                                ? std::sqrt(static_cast<double>(max_element) * count)
+                                : 1.0;
+        const double gain = weights.tensor_scale / root;
         call.dscale[r * weights.blocks + b] = std::isnan(s) ? NAN : static_cast<float>(gain * sum);
       }
     }

@@ -87,8 +87,11 @@ class CudaDevice final : public TypedDevice {
                    .k_multiple = 16});
     for (const formats::BlockFormat* format : {&formats::nvfp4, &formats::article_attention})
       for (const char* operation : {"qat_forward", "qat_backward"})
-        all.push_back(
-            {.operation = operation, .b = format, .accumulator = Accumulator::fp32_any_order});
+        all.push_back({.operation = operation,
+                       .b = format,
+                       .accumulator = Accumulator::fp32_any_order,
+                       .estimators = (1U << ASSAY_DUT_IDENTITY) | (1U << ASSAY_DUT_CLIP_MASK) |
+                                     (1U << ASSAY_DUT_LSQ)});
     return all;
   }
 

@@ -48,6 +48,7 @@ std::vector<Claim> all_claims() {
       Claim& claim = claims.emplace_back();
       claim.operation = operation;
       claim.b = b;
+      claim.estimators = every_estimator;
     }
   for (Claim& claim : claims)
     claim.flags |= ASSAY_DUT_STRIDES | ASSAY_DUT_ANY_PADDING | ASSAY_DUT_BATCH_INVARIANT;
@@ -164,17 +165,26 @@ class ScalarDevice final : public TypedDevice {
           for (std::int64_t i = 0; i < call.m; ++i)
             g += call.dy[i * call.n + j] * call.x[i * call.k + p];
           const WeightView& view = weights.views[j * call.k + p];
-          call.dw[j * call.k + p] = steps_.passes(view) ? g : 0.0F;
-          sum += std::isnan(view.s) ? NAN : g * steps_.scale_derivative(view);
+          call.dw[j * call.k + p] =
+              steps_.passes(view) ? static_cast<float>(g * factor(view, g)) : 0.0F;
+          const double derivative = std::isnan(view.s) ? NAN : steps_.scale_derivative(view);
+          if (view.estimator != Estimator::pact || derivative != 0.0) sum += g * derivative;
         }
-        if (call.estimator == Estimator::lsq)
-          call.dscale[j * blocks + b] =
-              static_cast<float>(sum * weights.tensor_scale * steps_.scale_gain(last - b * width));
+        const double gain =
+            call.estimator == Estimator::lsq ? steps_.scale_gain(last - b * width) : 1.0;
+        if (has_scale_gradient(call.estimator))
+          call.dscale[j * blocks + b] = static_cast<float>(sum * weights.tensor_scale * gain);
       }
     return Status::ok;
   }
 
  private:
+  [[nodiscard]] double factor(const WeightView& view, float g) const {
+    if (view.estimator == Estimator::dge) return steps_.dge_slope(view);
+    if (view.estimator != Estimator::ewgs) return 1.0;
+    return 1.0 + view.parameter * steps_.ewgs_sign(view, g) * steps_.difference(view);
+  }
+
   [[nodiscard]] float largest(std::span<const float> x) const {
     float amax = 0.0F;
     for (const float v : x)
@@ -278,7 +288,8 @@ class ScalarDevice final : public TypedDevice {
         q = element(codes, i);
       }
       out.w_hat[i] = static_cast<float>(steps_.dequantized(q, scale, out.tensor_scale));
-      out.views[i] = {call.w[i], q, static_cast<double>(scale) * out.tensor_scale, call.estimator};
+      out.views[i] = {call.w[i], q, static_cast<double>(scale) * out.tensor_scale, call.estimator,
+                      call.parameter};
     }
     return out;
   }

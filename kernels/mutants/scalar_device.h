@@ -24,6 +24,7 @@ struct EpilogueInput {
 struct WeightView {
   double w = 0, q = 0, s = 0;
   Estimator estimator = Estimator::identity;
+  double parameter = 0;  ///< delta of ewgs, T of trust_mask
 };
 
 /// The steps, each right by default. A mutant's row says which one it replaces.
@@ -54,7 +55,10 @@ struct Steps {
   float (*round_output)(const formats::FormatSpec& output, float x);
   void (*after_gemm)(const GemmCall& call);
   // QAT.
-  bool (*passes)(const WeightView&);  ///< whether dW keeps G
+  bool (*passes)(const WeightView&);                 ///< whether dW keeps G
+  double (*difference)(const WeightView&);           ///< what ewgs multiplies with delta
+  double (*ewgs_sign)(const WeightView&, double g);  ///< and with what sign
+  double (*dge_slope)(const WeightView&);
   double (*scale_derivative)(const WeightView&);
   bool quantized_weights_in_dx;
   bool dbias_over_rows;  ///< over m, as it should be

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps as they should be.
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/cpu/element.h"
@@ -45,10 +46,25 @@ Steps right_steps() {
   };
   s.after_gemm = [](const GemmCall&) {};
   s.passes = [](const WeightView& v) {
+    if (v.estimator == Estimator::pact) return std::fabs(v.w) < 6.0 * std::fabs(v.s);
+    if (v.estimator == Estimator::trust_mask)
+      return std::fabs(v.w - v.q * v.s) <= v.parameter * std::fabs(v.s);
     return v.estimator == Estimator::identity || std::fabs(v.w) <= 6.0 * std::fabs(v.s);
   };
+  s.difference = [](const WeightView& v) { return v.w == 0.0 ? 0.0 : v.w / v.s - v.q; };
+  s.ewgs_sign = [](const WeightView& v, double g) {
+    return std::signbit(g) != std::signbit(v.s) ? -1.0 : 1.0;
+  };
+  s.dge_slope = [](const WeightView& v) {
+    const double u = v.w == 0.0 ? 0.0 : std::fabs(v.w / v.s);
+    const double width = u <= 2.0 ? 0.5 : u <= 4.0 ? 1.0 : 2.0;
+    const double t = u - std::floor(u / width) * width;
+    return std::min(3.0, 0.2 * std::pow(std::fabs(2.0 * t / width - 1.0), -0.8));
+  };
   s.scale_derivative = [](const WeightView& v) {
-    if (std::fabs(v.w) > 6.0 * std::fabs(v.s))
+    if (v.estimator == Estimator::pact && (std::fabs(v.w) < 6.0 * std::fabs(v.s) || v.w == 0.0))
+      return 0.0;
+    if (v.estimator == Estimator::pact || std::fabs(v.w) > 6.0 * std::fabs(v.s))
       return std::copysign(6.0, std::signbit(v.s) ? -v.w : v.w);
     return v.s == 0.0 ? 0.0 : v.q - v.w / v.s;
   };

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/mutants/wrong_steps.h"
@@ -76,6 +77,68 @@ constexpr std::array table{
            [](Steps& s) {
              s.scale_derivative = [](const WeightView& v) {
                return std::fabs(v.w) > 6.0 * std::fabs(v.s) ? 0.0 : right_derivative(v);
+             };
+           }},
+    Mutant{"pact_boundary_inside", "pact keeps the gradient at |w| = 6 s",
+           "a clamp's subgradient for PACT's", "pact_boundary_inside",
+           [](Steps& s) {
+             s.passes = [](const WeightView& v) {
+               return v.estimator == Estimator::pact ? std::fabs(v.w) <= 6.0 * std::fabs(v.s)
+                                                     : right_steps().passes(v);
+             };
+           }},
+    Mutant{"pact_dscale_of_lsq", "pact's d scale has lsq's term inside the range",
+           "an estimator for another", "pact_dscale_of_lsq",
+           [](Steps& s) {
+             s.scale_derivative = [](const WeightView& v) {
+               WeightView as = v;
+               as.estimator = Estimator::lsq;
+               return right_derivative(as);
+             };
+           }},
+    Mutant{"ewgs_sign_missing", "ewgs does not take the sign of the gradient",
+           "EWGS's formula without sign(g)", "ewgs_sign_missing",
+           [](Steps& s) { s.ewgs_sign = [](const WeightView&, double) { return 1.0; }; }},
+    Mutant{"ewgs_difference_reversed", "ewgs multiplies with q - u", "EWGS's x and x_q swapped",
+           "ewgs_difference_reversed",
+           [](Steps& s) {
+             s.difference = [](const WeightView& v) { return v.w == 0.0 ? 0.0 : v.q - v.w / v.s; };
+           }},
+    Mutant{"ewgs_not_in_units", "ewgs takes w - q s and not u - q", "units of the scale",
+           "ewgs_not_in_units",
+           [](Steps& s) { s.difference = [](const WeightView& v) { return v.w - v.q * v.s; }; }},
+    Mutant{"dge_uncapped", "dge's slope has no cap", "DGE without its cap", "",
+           [](Steps& s) {
+             s.dge_slope = [](const WeightView& v) {
+               const double slope = right_steps().dge_slope(v);
+               return slope == 3.0 ? 1e4 : slope;
+             };
+           }},
+    Mutant{"dge_even_bins", "dge takes every bin as wide as the first",
+           "a grid that is not uniform", "dge_even_bins",
+           [](Steps& s) {
+             s.dge_slope = [](const WeightView& v) {
+               const double u = v.w == 0.0 ? 0.0 : std::fabs(v.w / v.s);
+               const double t = u - std::floor(2.0 * u) / 2.0;
+               return std::min(3.0, 0.2 * std::pow(std::fabs(4.0 * t - 1.0), -0.8));
+             };
+           }},
+    Mutant{"trust_strict", "the trust mask excludes |w - q s| = T s", "boundary of a mask",
+           "trust_strict",
+           [](Steps& s) {
+             s.passes = [](const WeightView& v) {
+               return v.estimator == Estimator::trust_mask
+                          ? std::fabs(v.w - v.q * v.s) < v.parameter * std::fabs(v.s)
+                          : right_steps().passes(v);
+             };
+           }},
+    Mutant{"trust_not_in_units", "the trust mask compares with T and not with T s",
+           "units of the scale", "trust_not_in_units",
+           [](Steps& s) {
+             s.passes = [](const WeightView& v) {
+               return v.estimator == Estimator::trust_mask
+                          ? std::fabs(v.w - v.q * v.s) <= v.parameter
+                          : right_steps().passes(v);
              };
            }},
 };

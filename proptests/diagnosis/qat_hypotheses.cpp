@@ -39,7 +39,7 @@ bool explains(const Model& model, const Case& c) {
   const Model::Gradients g = model.gradients();
   return agrees(ASSAY_DUT_DX, g.dx) && agrees(ASSAY_DUT_DW, g.dw) &&
          agrees(ASSAY_DUT_DBIAS, g.dbias) &&
-         (model.estimator != Estimator::lsq || agrees(ASSAY_DUT_DSCALE, g.dscale));
+         (!kernels::has_scale_gradient(model.estimator) || agrees(ASSAY_DUT_DSCALE, g.dscale));
 }
 
 float sum_of_row(const Model& q, std::int64_t row) {
@@ -91,7 +91,10 @@ std::vector<QatError> backward_errors() {
          };
        }},
       {"mask_always_on", "identity masks like clip_mask",
-       [](Model& q) { q.passes = [](const QatWeight& v) { return v.clip_side() <= 0; }; }},
+       [](Model& q) {
+         if (q.estimator == Estimator::identity)
+           q.passes = [](const QatWeight& v) { return v.clip_side() <= 0; };
+       }},
       {"mask_without_scale", "the mask compares with 6 instead of 6 s",
        [](Model& q) {
          q.passes = [e = q.estimator](const QatWeight& v) {
@@ -229,6 +232,7 @@ std::vector<Hypothesis> qat_hypotheses() {
   std::vector<Hypothesis> out;
   append(out, forward_errors(), forward);
   append(out, backward_errors(), backward);
+  append(out, estimator_errors(), backward);
   for (const QuantizerError& row : quantizer_errors())
     out.push_back({row.id, row.name,
                    [&row](const kernels::Claim& c) {

@@ -16,9 +16,9 @@ using kernels::Estimator;
 
 Value magnitude(const Value& v) { return v.negative ? -v : v; }
 
-/// sum of the products and the addend, and the bound of FP32 in any order.
-void push_sum(Expected& to, const std::vector<std::vector<Value>>& products,
-              const Value* addend = nullptr) {
+/// sum of the products and the addend, and the bound of FP32 in any order; returns the sum.
+Value push_sum(Expected& to, const std::vector<std::vector<Value>>& products,
+               const Value* addend = nullptr) {
   Value sum = Value::zero(false);
   std::vector<golden::Term> terms;
   bool finite = true;
@@ -41,9 +41,40 @@ void push_sum(Expected& to, const std::vector<std::vector<Value>>& products,
   }
   to.push(golden::to_rational(sum),
           finite ? golden::fp32_any_order(terms, addends) : golden::Bound{});
+  return sum;
+}
+
+/// What the factor makes of a gradient; a root by the lower end of an enclosure.
+void push_estimate(Expected& to, const QatWeight& weight, golden::GradientFactor factor,
+                   float parameter, const Value& gradient, const golden::Bound& gradient_bound) {
+  const golden::Radical exact = golden::estimate(weight.estimated(), factor, gradient, parameter);
+  golden::Bound bound =
+      golden::estimate_bound(weight.estimated(), factor, gradient, gradient_bound, parameter);
+  if (!exact.sum.is_finite() || exact.sum.is_zero()) {
+    to.push(exact.sum, bound);
+    return;
+  }
+  const auto [low, high] = golden::magnitude_enclosure(exact, 64);
+  bound.error += high - low;
+  to.push(RationalValue::finite(exact.sum.negative ? golden::Rational(-low) : low), bound);
+}
+
+/// A wrong factor is as near as FP32 and a power function make it: 2^-18.
+void push_product(Expected& to, const RationalValue& factor, const Value& gradient,
+                  golden::Bound bound) {
+  const RationalValue exact = golden::to_rational(gradient) * factor;
+  if (exact.is_finite() && bound.judgeable) {
+    const auto magnitude = [](const RationalValue& x) {
+      return golden::Rational(boost::multiprecision::abs(x.number));
+    };
+    bound.error = bound.error * magnitude(factor) + magnitude(exact) / (1 << 18);
+  }
+  to.push(exact, bound);
 }
 
 }  // namespace
+
+golden::EstimatedWeight QatWeight::estimated() const { return {w, q, s, &formats::e2m1}; }
 
 void Expected::push(RationalValue exact, golden::Bound bound) {
   reference.push_back(std::move(exact));
@@ -111,7 +142,7 @@ QatModel::Gradients QatModel::gradients() const {
       }
       push_sum(out.dx, products);
     }
-  const bool lsq = estimator == Estimator::lsq;
+  const golden::EstimatorRule& rule = golden::rule_of(static_cast<golden::Estimator>(estimator));
   Expected whole;
   for (std::int64_t j = 0; j < n; ++j)
     for (std::int64_t p = 0; p < k; ++p) {
@@ -121,13 +152,16 @@ QatModel::Gradients QatModel::gradients() const {
                             golden::value_of(dw_factor)});
       if (enters_g)
         for (auto& factors : products) factors.push_back(enters_g(v[j * k + p]));
-      push_sum(whole, products);
-      const bool kept = passes ? passes(v[j * k + p])
-                               : estimator == Estimator::identity || v[j * k + p].clip_side() <= 0;
-      if (kept)
-        out.dw.push(whole.reference.back(), whole.bounds.back());
-      else
+      const Value gradient = push_sum(whole, products);
+      const QatWeight& weight = v[j * k + p];
+      const bool kept =
+          passes ? passes(weight) : golden::passes(weight.estimated(), rule.mask, parameter);
+      if (!kept)
         out.dw.push(RationalValue::zero(false), {});
+      else if (factor)
+        push_product(out.dw, factor(weight, gradient), gradient, whole.bounds.back());
+      else
+        push_estimate(out.dw, weight, rule.factor, parameter, gradient, whole.bounds.back());
     }
   for (std::int64_t j = 0; j < n; ++j) {
     if (dbias) {
@@ -142,7 +176,7 @@ QatModel::Gradients QatModel::gradients() const {
     for (std::int64_t i = 0; i < m; ++i) products.push_back({golden::value_of(dy[i * n + j])});
     push_sum(out.dbias, products);
   }
-  if (!lsq) return out;
+  if (rule.scale == golden::ScaleDerivative::none) return out;
   for (std::int64_t j = 0; j < n; ++j)
     for (std::int64_t first = 0; first < k; first += block) {
       RationalValue sum = RationalValue::zero(false);
@@ -154,15 +188,10 @@ QatModel::Gradients QatModel::gradients() const {
         RationalValue d;
         if (scale_derivative) {
           d = scale_derivative(weight);
-        } else if (weight.s.is_nan()) {
-          d = RationalValue::nan();
-        } else if (weight.clip_side() > 0) {
-          d = RationalValue::finite(weight.w.negative != weight.s.negative ? -6 : 6);
-        } else if (weight.w.is_zero()) {
-          d = golden::to_rational(weight.q);
         } else {
-          d = golden::to_rational(weight.q) +
-              -(golden::to_rational(weight.w) / golden::to_rational(weight.s));
+          const golden::ScaleTerm term = golden::scale_term(weight.estimated(), rule.scale);
+          if (!term.counts) continue;
+          d = term.derivative;
         }
         const std::size_t at = j * k + p;
         sum = sum + whole.reference[at] * d;
@@ -173,9 +202,11 @@ QatModel::Gradients QatModel::gradients() const {
                  whole.bounds[at].error * (1 << 18);
       }
       golden::Bound bound;
-      const double factor =
-          (gain ? gain(last - first) : 1.0 / std::sqrt(6.0 * static_cast<double>(last - first))) *
-          (dscale_times_tensor_scale ? static_cast<double>(g) : 1.0);
+      const double factor = (gain ? gain(last - first)
+                             : rule.scale == golden::ScaleDerivative::pact
+                                 ? 1.0
+                                 : 1.0 / std::sqrt(6.0 * static_cast<double>(last - first))) *
+                            (dscale_times_tensor_scale ? static_cast<double>(g) : 1.0);
       const RationalValue scaled = sum * golden::to_rational(golden::value_of(factor));
       if (scaled.is_finite())
         bound.error = sizes / (1 << 18) *
@@ -196,6 +227,7 @@ QatModel qat_of(const Call& call) {
   weights.rounding = call.claim.rounding;
   QatModel model(std::move(weights));
   model.estimator = static_cast<Estimator>(call.estimator);
+  model.parameter = call.limit;
   model.m = call.m;
   model.n = call.n;
   model.k = call.k;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "golden/estimator_bounds.h"
 #include "proptests/diagnosis/quantizer_model.h"
 #include "proptests/diagnosis/reader_model.h"
 
@@ -18,6 +19,7 @@ struct QatWeight {
   [[nodiscard]] golden::Value hat() const { return q * s; }
   /// |w| against 6 |s|: -1 inside, 0 at the boundary, 1 outside; 1 for NaN.
   [[nodiscard]] int clip_side() const;
+  [[nodiscard]] golden::EstimatedWeight estimated() const;
 };
 
 /// Numbers that should come out, and how near.
@@ -32,11 +34,14 @@ struct QatModel {
   QuantizerModel weights;
   std::function<void(ReaderModel&)> spoil_reader;
   kernels::Estimator estimator = kernels::Estimator::identity;
+  float parameter = 0;
   std::int64_t m = 0, n = 0, k = 0, block = 1;
   std::vector<float> x, bias, dy;
 
   std::function<golden::Value(const QatWeight&)> multiplies_y, multiplies_dx, enters_g;
   std::function<bool(const QatWeight&)> passes;
+  /// What multiplies a gradient g that passes.
+  std::function<Number(const QatWeight&, const golden::Value& g)> factor;
   std::function<Number(const QatWeight&)> scale_derivative;
   std::function<double(std::int64_t count)> gain;  ///< of d scale
   bool dscale_times_tensor_scale = true;
@@ -62,6 +67,7 @@ struct QatError {
   const char* name;
   std::function<void(QatModel&)> spoil;
 };
-[[nodiscard]] const std::vector<QatError>& qat_errors();
+/// Of single estimators.
+[[nodiscard]] std::vector<QatError> estimator_errors();
 
 }  // namespace assay::proptests::diagnosis

@@ -12,6 +12,7 @@ extern const std::string_view gemm_mxfp4_1_0;
 extern const std::string_view w4a16_1_0;
 extern const std::string_view w4a8_1_0;
 extern const std::string_view qat_1_0;
+extern const std::string_view qat_1_1;
 extern const std::string_view layout_1_0;
 
 }  // namespace assay::proptests::lists

@@ -17,6 +17,10 @@ using kernels::Estimator;
 bool learned(const Claim& claim) { return claim.b->rule == formats::ScaleRule::given; }
 
 float integer(Draw& draw) { return static_cast<float>(draw.between(-4, 4)); }
+template <std::size_t N>
+float one_of(Draw& draw, const std::array<float, N>& numbers) {
+  return numbers[draw.below(N)];
+}
 float number(Draw& draw) { return draw.in_binades(-6, 6); }
 
 /// Fills one weight block that has the (given, or by its amax suggested) scale.
@@ -28,6 +32,11 @@ void tie_weights(Draw& draw, std::span<float> block, float scale) {
 }
 void boundary_weights(Draw& draw, std::span<float> block, float scale) {
   for (float& w : block) w = draw.near(6.0F * scale, 2) * draw.sign();
+}
+void edge_weights(Draw& draw, std::span<float> block, float scale) {
+  constexpr std::array edges{0.25F, 0.5F, 0.75F, 1.0F, 1.25F, 1.5F, 1.75F,
+                             2.0F,  2.5F, 3.0F,  3.5F, 4.0F,  5.0F, 6.0F};
+  for (float& w : block) w = draw.near(one_of(draw, edges) * scale, 2) * draw.sign();
 }
 void saturated_weights(Draw& draw, std::span<float> block, float scale) {
   for (float& w : block) w = draw.in_binades(0, 5) * scale;
@@ -59,6 +68,9 @@ constexpr std::array aspects{
     Aspect{"clip_boundary", boundary_weights, integer, false, false, false, false,
            "weights at and next to 6 scales saturate or not, as the format's order says",
            "the mask is that of the unrounded weight, its boundary inside"},
+    Aspect{"bin_edges", edge_weights, integer, false, false, false, false,
+           "weights at and next to codes and their midpoints go to the nearest code",
+           "the factor of the estimator at and next to codes and their midpoints"},
     Aspect{"saturated", saturated_weights, number, false, false, false, false,
            "weights beyond the range multiply as the largest code",
            "what the estimator says of clipped weights, and of no others"},
@@ -91,6 +103,9 @@ QatCase draw_case(const Aspect& aspect, Estimator estimator, const Claim& claim,
   round_up(c.n, claim.n_multiple);
   round_up(c.k, claim.k_multiple);
   if (aspect.padded) c.spread = padded_rows(draw);
+  if (estimator == Estimator::ewgs)
+    c.parameter = one_of(draw, std::array{0.125F, 0.5F, 1.0F, 0.3F});
+  if (estimator == Estimator::trust_mask) c.parameter = one_of(draw, std::array{0.25F, 0.5F, 1.0F});
   const auto fill = [&](std::vector<float>& x, std::int64_t count) {
     x.resize(count);
     for (float& value : x) value = aspect.other(draw);
@@ -128,12 +143,26 @@ struct EstimatorRow {
 };
 constexpr std::array estimators{
     EstimatorRow{Estimator::identity, "identity",
-                 "Bengio et al., arXiv 1308.3432, straight-through estimator; golden/qat.h"},
+                 "Bengio et al., arXiv 1308.3432, straight-through estimator; golden/estimator.h"},
     EstimatorRow{Estimator::clip_mask, "clip_mask",
-                 "golden/qat.h, clip_mask (this project's definition)"},
-    EstimatorRow{Estimator::lsq, "lsq",
-                 "Esser et al., arXiv 1902.08153, section 2.1; on the E2M1 grid golden/qat.h, lsq "
-                 "(this project's definition)"}};
+                 "golden/estimator.h, clip_mask (this project's definition)"},
+    EstimatorRow{
+        Estimator::lsq, "lsq",
+        "Esser et al., arXiv 1902.08153, section 2.1; on the E2M1 grid golden/estimator.h, lsq "
+        "(this project's definition)"},
+    EstimatorRow{
+        Estimator::pact, "pact",
+        "Choi et al., arXiv 1805.06085; of a symmetric clip golden/estimator.h, pact (this "
+        "project's definition)"},
+    EstimatorRow{
+        Estimator::ewgs, "ewgs",
+        "Lee et al., arXiv 2104.00903, equation 4; on the E2M1 grid golden/estimator.h, ewgs "
+        "(this project's definition)"},
+    EstimatorRow{Estimator::dge, "dge",
+                 "arXiv 2501.17116, section 3.1; outside the range golden/estimator.h, dge (this "
+                 "project's definition)"},
+    EstimatorRow{Estimator::trust_mask, "trust_mask",
+                 "Quartet, arXiv 2505.14669, which leaves T open; golden/estimator.h, trust_mask"}};
 
 std::function<bool(const Claim&)> about(const char* operation, const formats::BlockFormat* format,
                                         const Aspect& aspect, Estimator estimator) {

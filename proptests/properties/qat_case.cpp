@@ -21,6 +21,7 @@ Call call_of(const QatCase& c) {
   call.n = c.n;
   call.k = c.k;
   call.estimator = static_cast<std::uint32_t>(c.estimator);
+  call.limit = c.parameter;
   spread(call, c.spread);
   const auto add = [&call](std::uint32_t role, std::vector<std::int64_t> shape,
                            const std::vector<float>& x) {
@@ -46,10 +47,11 @@ class QatExperiment : public Experiment {
 
   [[nodiscard]] std::vector<NamedText> describe() const override {
     const QatCase& c = case_;
-    constexpr std::array names{"identity", "clip_mask", "lsq"};
     std::vector<NamedText> text{
-        {"step", fmt::format("{} weights, m {} n {} k {}, estimator {}", c.claim.b->name, c.m, c.n,
-                             c.k, names.at(static_cast<std::size_t>(c.estimator)))},
+        {"step",
+         fmt::format("{} weights, m {} n {} k {}, estimator {} {}", c.claim.b->name, c.m, c.n, c.k,
+                     kernels::estimator_names.at(static_cast<std::size_t>(c.estimator)),
+                     c.parameter)},
         {"x", show_matrix(c.x, c.k)},
         {"w", show_matrix(c.w, c.k)}};
     if (!c.scales.empty()) text.push_back({"scales", show_matrix(c.scales, c.blocks())});
@@ -87,15 +89,15 @@ class BackwardExperiment final : public QatExperiment {
     add_result(call, ASSAY_DUT_DX, {c.m, c.k});
     add_result(call, ASSAY_DUT_DW, {c.n, c.k});
     add_result(call, ASSAY_DUT_DBIAS, {c.n});
-    if (c.estimator == kernels::Estimator::lsq)
+    if (kernels::has_scale_gradient(c.estimator))
       add_result(call, ASSAY_DUT_DSCALE, {c.n, c.blocks()});
     return call;
   }
 
   [[nodiscard]] Ruling judge(const Answer& answer) const override {
-    const bool lsq = case_.estimator == kernels::Estimator::lsq;
+    const bool scaled = kernels::has_scale_gradient(case_.estimator);
     return judge_backward(case_, {to_floats(answer.outputs[0]), to_floats(answer.outputs[1]),
-                                  lsq ? to_floats(answer.outputs[3]) : std::vector<float>{},
+                                  scaled ? to_floats(answer.outputs[3]) : std::vector<float>{},
                                   to_floats(answer.outputs[2])});
   }
 };
@@ -133,6 +135,7 @@ golden::QatLayer QatCase::layer() const {
   l.rounding = claim.rounding;
   // golden may not include the kernels, hence two enums in the same order.
   l.estimator = static_cast<golden::Estimator>(estimator);
+  l.parameter = parameter;
   return l;
 }
 

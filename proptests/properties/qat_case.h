@@ -16,6 +16,7 @@ namespace assay::proptests {
 struct QatCase {
   kernels::Claim claim;
   kernels::Estimator estimator = kernels::Estimator::identity;
+  float parameter = 0;  ///< delta of ewgs, T of trust_mask
   std::int64_t m = 0, n = 0, k = 0;
   std::vector<float> x, w, bias, scales, dy;
   Spread spread = {};

@@ -25,10 +25,11 @@ void merge(Ruling& into, Ruling from) {
     into.worst = from.worst;
 }
 
-/// d scale is irrational: judged by the lower end of an enclosure, T growing by its width. Where
+/// Roots are irrational: judged by the lower end of an enclosure, T growing by its width. Where
 /// there is no bound, an exact NaN is not demanded either.
-Ruling judge_dscale(const QatCase& c, const std::vector<golden::ScaleGradient>& exact,
-                    std::vector<Bound> bounds, const std::vector<float>& observed) {
+Ruling judge_radicals(const char* name, std::int64_t cols,
+                      const std::vector<golden::Radical>& exact, std::vector<Bound> bounds,
+                      const std::vector<float>& observed) {
   std::vector<RationalValue> reference;
   for (std::size_t i = 0; i < exact.size(); ++i) {
     const RationalValue& sum = exact[i].sum;
@@ -38,9 +39,10 @@ Ruling judge_dscale(const QatCase& c, const std::vector<golden::ScaleGradient>& 
     }
     const auto [low, high] = golden::magnitude_enclosure(exact[i], 64);
     bounds[i].error += high - low;
-    reference.push_back(RationalValue::finite(sum.negative ? golden::Rational(-low) : low));
+    reference.push_back(
+        low == 0 ? sum : RationalValue::finite(sum.negative ? golden::Rational(-low) : low));
   }
-  return judge_array("dscale", c.blocks(), formats::fp32, observed, reference, bounds);
+  return judge_array(name, cols, formats::fp32, observed, reference, bounds);
 }
 
 }  // namespace
@@ -55,11 +57,12 @@ Ruling judge_backward(const QatCase& c, const QatGradientBits& observed) {
   const golden::QatBounds bounds = golden::qat_backward_bounds(c.layer(), c.dy);
   Ruling ruling{false, std::nullopt};
   merge(ruling, judge_array("dx", c.k, formats::fp32, observed.dx, rational(exact.dx), bounds.dx));
-  merge(ruling, judge_array("dw", c.k, formats::fp32, observed.dw, rational(exact.dw), bounds.dw));
+  merge(ruling, judge_radicals("dw", c.k, exact.dw, bounds.dw, observed.dw));
   merge(ruling, judge_array("dbias", c.n, formats::fp32, observed.dbias, rational(exact.dbias),
                             bounds.dbias));
-  if (c.estimator == kernels::Estimator::lsq)
-    merge(ruling, judge_dscale(c, exact.dscale, bounds.dscale, observed.dscale));
+  if (kernels::has_scale_gradient(c.estimator))
+    merge(ruling,
+          judge_radicals("dscale", c.blocks(), exact.dscale, bounds.dscale, observed.dscale));
   return ruling;
 }
 

@@ -159,6 +159,7 @@ struct Step {
   explicit Step(kernels::Estimator estimator) {
     c.claim.b = &formats::article;
     c.estimator = estimator;
+    c.parameter = 0.5F;
     c.m = 2;
     c.n = 3;
     c.k = 40;  // a whole block and a part of one
@@ -179,21 +180,28 @@ struct Step {
     y = numbers(golden::qat_forward(c.layer()).y);
     const auto exact = golden::qat_backward(c.layer(), c.dy);
     gradients.dx = numbers(exact.dx);
-    gradients.dw = numbers(exact.dw);
     gradients.dbias = numbers(exact.dbias);
-    for (const auto& d : exact.dscale)
-      gradients.dscale.push_back(std::bit_cast<float>(golden::encode(
-          fp32, d, formats::RoundingMode::nearest_even, golden::policy_of(formats::ieee, fp32))));
+    const auto rounded = [](const std::vector<golden::Radical>& x) {
+      std::vector<float> v;
+      for (const auto& d : x)
+        v.push_back(std::bit_cast<float>(golden::encode(
+            fp32, d, formats::RoundingMode::nearest_even, golden::policy_of(formats::ieee, fp32))));
+      return v;
+    };
+    gradients.dw = rounded(exact.dw);
+    gradients.dscale = rounded(exact.dscale);
   }
 };
 
 constexpr kernels::Estimator estimators[] = {
-    kernels::Estimator::identity, kernels::Estimator::clip_mask, kernels::Estimator::lsq};
+    kernels::Estimator::identity,  kernels::Estimator::clip_mask, kernels::Estimator::lsq,
+    kernels::Estimator::pact,      kernels::Estimator::ewgs,      kernels::Estimator::dge,
+    kernels::Estimator::trust_mask};
 
 TEST(QatJudge, TheExactStepPasses) {
   for (const auto estimator : estimators) {
     const Step step(estimator);
-    EXPECT_EQ(step.gradients.dscale.empty(), estimator != kernels::Estimator::lsq);
+    EXPECT_EQ(step.gradients.dscale.empty(), !kernels::has_scale_gradient(estimator));
     for (const Ruling& ruling :
          {judge_forward(step.c, step.y), judge_backward(step.c, step.gradients)}) {
       EXPECT_TRUE(ruling.decided);

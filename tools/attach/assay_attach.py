@@ -42,7 +42,7 @@ ENUMS = {
     "group_layout": "contiguous masked".split(),
     "random": "opaque words philox".split(),
 }
-ESTIMATORS = "identity clip_mask lsq".split()
+ESTIMATORS = "identity clip_mask lsq pact ewgs dge trust_mask".split()
 FLAGS = {"deterministic": 1, "strides": 2}
 TEXTS = {"name": 64, "a": 32, "b": 32, "d": 32, "profile": 32, "mma_model": 48}
 INTEGERS = ("fraction_bits promotion random_bits m_multiple n_multiple k_multiple "
@@ -272,7 +272,7 @@ _entries = []
 def entry(operation, device="cpu", **fields):
     """Declares a function as an entry. Fields are those of assay_dut_claim, in words: name a b d
     profile rounding accumulator scale_layout gate_layout group_layout random fraction_bits
-    promotion random_bits estimators (a list of identity, clip_mask, lsq) m_multiple n_multiple
+    promotion random_bits estimators (a list of ESTIMATORS) m_multiple n_multiple
     k_multiple tactics, and deterministic (default True), strides (takes rows apart; default True:
     the views have the strides). device: where torch() puts tensors, "cpu" or "cuda"."""
 
