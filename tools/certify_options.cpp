@@ -62,7 +62,8 @@ void CertifyOptions::declare(CLI::App& app) {
                  "stop after so many seconds; what is unfinished is called so")
       ->check(CLI::PositiveNumber);
   app.add_option("--max-failures", max_failures,
-                 "stop when so many properties have failed (default 0: never)")
+                 "stop when so many properties have failed (default 0: never); with --jobs above 1 "
+                 "batches that are under way then still end and count")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--journal", journal, "keep what was found, batch by batch, in FILE")
       ->type_name("FILE");
@@ -73,7 +74,9 @@ void CertifyOptions::declare(CLI::App& app) {
   app.add_option("--flakes", flakes,
                  "regular expressions of ids whose failed cases are asked again, one a line")
       ->type_name("FILE");
-  app.add_option("--package", package, "write the evidence that verify-package checks to DIR")
+  app.add_option("--package", package,
+                 "write the evidence that verify-package checks to DIR; the journal of an "
+                 "interrupted run is DIR.journal unless --journal says otherwise")
       ->type_name("DIR");
   device.declare(app);
   app.add_flag("-v,--verbose", verbose, "a line for every property, not every group");
@@ -83,12 +86,18 @@ void CertifyOptions::declare(CLI::App& app) {
   outputs.declare_markdown(app);
 }
 
+std::string CertifyOptions::journal_path() const {
+  return journal.empty() && !package.empty() ? package + ".journal" : journal;
+}
+
 void CertifyOptions::require_consistent() const {
   if (cases < 1) throw std::invalid_argument("--cases must be at least 1");
-  if (resume && journal.empty())
+  if (resume && journal_path().empty())
     throw std::invalid_argument("--resume needs the --journal of the run that it goes on with");
-  if (!package.empty() && (journal.empty() || proptests::parse_shard(shard).count != 1))
-    throw std::invalid_argument("--package needs a --journal, and a run that is no shard");
+  if (!package.empty() && proptests::parse_shard(shard).count != 1)
+    throw std::invalid_argument("--package is of a whole run, and this one is a shard of it");
+  if (!package.empty() && !token.empty())
+    throw std::invalid_argument("--package is of a whole run, and --case replays one case");
   if (!package.empty() && std::filesystem::exists(package))
     throw std::invalid_argument(package + " exists; give another --package");
   if (!token.empty() && !journal.empty())

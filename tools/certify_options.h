@@ -42,6 +42,8 @@ struct CertifyOptions {
   Outputs outputs;
 
   void declare(CLI::App& app);
+  /// Where the run is written down: a package needs a journal, named or not. Empty: nowhere.
+  [[nodiscard]] std::string journal_path() const;
   /// Throws std::invalid_argument for options that contradict each other.
   void require_consistent() const;
 };

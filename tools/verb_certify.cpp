@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -37,7 +38,7 @@ Results carry_out(const CertifyOptions& options, const std::vector<proptests::Pr
   control.max_failures = options.max_failures;
   Results results;
   std::optional<proptests::Journal> journal;
-  if (const std::string& path = options.journal; !path.empty()) {
+  if (const std::string path = options.journal_path(); !path.empty()) {
     if (options.resume)
       journal.emplace(path, plan, control.shard, results);
     else
@@ -68,7 +69,11 @@ ExitCode run(const CertifyOptions& options) {
                               : replay(options, only(properties), *devices.front(), plan);
   const ExitCode code =
       publish(analysis::report_of(plan, results, policy), options.outputs, options.verbose);
-  if (!options.package.empty()) analysis::write_package(options.package, options.journal, policy);
+  if (!options.package.empty()) {
+    analysis::write_package(options.package, options.journal_path(), policy);
+    // The package holds a copy; a journal that was asked for stays.
+    if (options.journal.empty()) std::filesystem::remove(options.journal_path());
+  }
   return code;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <stdexcept>
 #include <string>
 
 #include "analysis/package.h"
@@ -16,16 +17,17 @@ namespace {
 struct Options {
   std::string folder;
   DeviceChoice device;
+  bool all = false;
 };
 
-/// The first batch of every property again, compared with the journal's.
-void rerun(proptests::Device& device, analysis::PackageFindings& found) {
+/// The first batch of every property again, or every batch, compared with the journal's.
+void rerun(proptests::Device& device, bool all, analysis::PackageFindings& found) {
   const proptests::RunPlan& plan = found.journal.plan;
   if (proptests::claims_json(device.claims()) != plan.claims)
     found.wrong.emplace_back("the device claims something else than the package says");
   for (const proptests::Property& property : proptests::catalogue()) {
-    const auto kept = found.journal.results.find({property.id, 0});
-    if (kept == found.journal.results.end()) continue;
+    const auto first = found.journal.results.lower_bound({property.id, 0});
+    if (first == found.journal.results.end() || first->first.first != property.id) continue;
     const proptests::CaseRunner runner(property, device, plan.seed, plan.entry);
     if (!runner.applicable()) {
       found.wrong.push_back(property.id + " is about nothing that the device claims");
@@ -37,15 +39,23 @@ void rerun(proptests::Device& device, analysis::PackageFindings& found) {
     options.entry = plan.entry;
     if (std::find(plan.flaky.begin(), plan.flaky.end(), property.id) != plan.flaky.end())
       options.retries = plan.retries;
-    proptests::BatchResult before = kept->second;
-    proptests::BatchResult now = proptests::run_batch(runner, before.range, options);
-    before.seconds = now.seconds = 0;
-    if (proptests::line_of(to_json(before)) != proptests::line_of(to_json(now)))
-      found.wrong.push_back(property.id + " answers otherwise when it is run again");
+    for (auto kept = first; kept != found.journal.results.end() && kept->first.first == property.id;
+         ++kept) {
+      proptests::BatchResult before = kept->second;
+      proptests::BatchResult now = proptests::run_batch(runner, before.range, options);
+      before.seconds = now.seconds = 0;
+      if (proptests::line_of(to_json(before)) != proptests::line_of(to_json(now))) {
+        found.wrong.push_back(property.id + " answers otherwise when it is run again");
+        break;
+      }
+      if (!all) break;
+    }
   }
 }
 
 ExitCode run(const Options& options) {
+  if (options.all && options.device.target.empty())
+    throw std::invalid_argument("--all says how much to run again: give --rerun DEVICE as well");
   analysis::PackageFindings found = analysis::verify_package(options.folder);
   if (!options.device.target.empty() && !found.report.certifications.empty()) {
     std::string reason;
@@ -54,7 +64,7 @@ ExitCode run(const Options& options) {
       fmt::print(stderr, "assay: {}\n", reason);
       return ExitCode::absent;
     }
-    rerun(*devices.front(), found);
+    rerun(*devices.front(), options.all, found);
   }
   for (const std::string& sentence : found.wrong) fmt::print("wrong: {}\n", sentence);
   if (!found.report.certifications.empty())
@@ -69,7 +79,8 @@ Action declare_verify_package(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("DIR", options->folder, "what assay certify --package wrote")->required();
   app.add_option("--rerun", options->device.target,
-                 "run the first cases of every property again on this device");
+                 "run the first batch (up to 4 cases) of every property again on this device");
+  app.add_flag("--all", options->all, "with --rerun: every case that the package holds");
   options->device.declare(app);
   return [options] { return run(*options); };
 }

@@ -188,12 +188,20 @@ class Junit(Fixture):
         for damaged in (token[:-1], token[:-2] + "AA", token[:20] + "x" + token[21:], "assay1:", "hello", token + "!"):
             self.refuses("reproduce", damaged, says="token")
 
+    def test_package_without_a_journal_of_its_own(self):
+        package = self.folder / "alone"
+        self.passes("certify", "cpu", "--property", "layout.nvfp4", "--cases", "8", "--package", package)
+        self.assertTrue((package / "journal.jsonl").is_file())
+        self.assertFalse((self.folder / "alone.journal").exists())
+
     def test_package(self):
         package = self.folder / "evidence"
         run = ("--profile", "quantize-1.0", "--cases", "8", "--journal", self.folder / "p.jsonl", "--package", package)
         self.certify(*run)
         self.passes("verify-package", package)
         self.passes("verify-package", package, "--rerun", "cpu")
+        self.passes("verify-package", package, "--rerun", "cpu", "--all")
+        self.refuses("verify-package", package, "--all", says="--rerun")
         self.assertEqual(self.run_assay("verify-package", package, "--rerun", "mutants.ties_away").returncode, 1)
         for path in sorted(package.iterdir()):
             kept = path.read_bytes()
