@@ -91,9 +91,7 @@ struct BlockQuantizer::State {
     require_shape(format, rows, cols);
     context = PanelContext(format, rows, cols, o);
     if (!o.scales.empty()) require_scales(format, context.grid, o.scales);
-    if (o.scale_layout == ScaleLayout::swizzled_128x4 && format.scale->storage_bits != 8) {
-      fail(format, "the swizzled layout is for scale factors of one byte; use row_major");
-    }
+    require_layouts(format, cols, o.layout, o.scale_layout);
     if (whole_extent) amax.resize(static_cast<std::size_t>(context.grid.count()));
   }
 
@@ -198,6 +196,8 @@ BlockScaledTensor BlockQuantizer::quantize_tile(std::span<const float> x, const 
 
   if (s.options.layout == Layout::column_major) {
     out.codes = transpose_codes(out.codes, tile.rows, tile.cols, bits);
+  } else if (s.options.layout == Layout::split_nibbles) {
+    split_nibbles(out.codes);
   }
   return out;
 }

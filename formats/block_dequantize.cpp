@@ -28,6 +28,7 @@ void require_consistent(const BlockScaledTensor& t, std::span<float> out) {
                                 std::to_string(t.cols) + "; both sizes must be positive");
   }
   const BlockGrid grid = block_grid(t.format->block, t.rows, t.cols);
+  require_layouts(*t.format, t.cols, t.layout, t.scale_layout);
   require_bytes("element codes", t.codes.size(),
                 code_bytes(t.rows, t.cols, t.format->element->storage_bits, t.layout));
   require_bytes(
@@ -108,11 +109,14 @@ void dequantize(const BlockScaledTensor& tensor, std::span<float> out) {
   const BlockFormat& format = *tensor.format;
   const int bits = format.element->storage_bits;
   const BlockGrid grid = block_grid(format.block, tensor.rows, tensor.cols);
-  const std::vector<std::uint8_t> transposed =
-      tensor.layout == Layout::column_major
-          ? transpose_codes(tensor.codes, tensor.cols, tensor.rows, bits)
-          : std::vector<std::uint8_t>();
-  const std::uint8_t* codes = transposed.empty() ? tensor.codes.data() : transposed.data();
+  std::vector<std::uint8_t> rearranged;  // row-major, where the tensor is not
+  if (tensor.layout == Layout::column_major) {
+    rearranged = transpose_codes(tensor.codes, tensor.cols, tensor.rows, bits);
+  } else if (tensor.layout == Layout::split_nibbles) {
+    rearranged = tensor.codes;
+    join_nibbles(rearranged);
+  }
+  const std::uint8_t* codes = rearranged.empty() ? tensor.codes.data() : rearranged.data();
   const std::int64_t stride = packed_bytes(tensor.cols, bits);
   const double tensor_scale =
       format.tensor_scale == TensorScale::fp32 ? static_cast<double>(tensor.tensor_scale) : 1.0;
@@ -121,7 +125,7 @@ void dequantize(const BlockScaledTensor& tensor, std::span<float> out) {
   for (std::int64_t row = 0; row < tensor.rows; ++row) {
     for (std::int64_t b = 0; b < grid.cols; ++b) {
       const std::int64_t index =
-          scale_index(row / grid.block_rows, b, grid.cols, tensor.scale_layout);
+          scale_index(row / grid.block_rows, b, grid.rows, grid.cols, tensor.scale_layout);
       const std::uint32_t code = load_code(tensor.scales.data(), index, format.scale->storage_bits);
       // 24 + 24 bits: exact.
       const double factor = static_cast<double>(decode(*format.scale, code)) * tensor_scale;

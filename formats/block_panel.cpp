@@ -163,8 +163,9 @@ class PanelWork {
         if (block.cols == 0 && panel_.col + j != 0) continue;
         const std::int64_t row = block.rows == 0 ? 0 : panel_.row + i;
         const std::int64_t col = block.cols == 0 ? 0 : panel_.col + j;
-        store_code(scales, scale_index(row, col, job_.grid.cols, job_.out.scale_layout), bits,
-                   static_cast<std::uint32_t>(codes[j]));
+        store_code(scales,
+                   scale_index(row, col, job_.grid.rows, job_.grid.cols, job_.out.scale_layout),
+                   bits, static_cast<std::uint32_t>(codes[j]));
       }
     }
   }

@@ -81,14 +81,19 @@ std::vector<std::uint8_t> transpose_codes(std::span<const std::uint8_t> codes, s
 std::uint32_t element_code(const BlockScaledTensor& tensor, std::int64_t r, std::int64_t c) {
   const int bits = tensor.format->element->storage_bits;
   const std::int64_t stride = code_stride(tensor.rows, tensor.cols, bits, tensor.layout);
+  if (tensor.layout == Layout::split_nibbles) {
+    return tensor.codes[static_cast<std::size_t>(r * stride + c / 32 * 16 + c % 16)] >>
+               (c % 32 / 16 * 4) &
+           0xF;
+  }
   const bool by_row = tensor.layout == Layout::row_major;
   return load_code(tensor.codes.data() + (by_row ? r : c) * stride, by_row ? c : r, bits);
 }
 
 std::uint32_t scale_code(const BlockScaledTensor& tensor, std::int64_t r, std::int64_t c) {
   const BlockGrid grid = block_grid(tensor.format->block, tensor.rows, tensor.cols);
-  const std::int64_t index =
-      scale_index(r / grid.block_rows, c / grid.block_cols, grid.cols, tensor.scale_layout);
+  const std::int64_t index = scale_index(r / grid.block_rows, c / grid.block_cols, grid.rows,
+                                         grid.cols, tensor.scale_layout);
   return load_code(tensor.scales.data(), index, tensor.format->scale->storage_bits);
 }
 

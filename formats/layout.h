@@ -39,24 +39,39 @@ constexpr std::int64_t packed_bytes(std::int64_t n, int bits) { return ceil_div(
 
 /// Bytes from one row (column) to the next, and of the whole array of codes.
 constexpr std::int64_t code_stride(std::int64_t rows, std::int64_t cols, int bits, Layout layout) {
-  return packed_bytes(layout == Layout::row_major ? cols : rows, bits);
+  return packed_bytes(layout == Layout::column_major ? rows : cols, bits);
 }
 constexpr std::int64_t code_bytes(std::int64_t rows, std::int64_t cols, int bits, Layout layout) {
-  return code_stride(rows, cols, bits, layout) * (layout == Layout::row_major ? rows : cols);
+  return code_stride(rows, cols, bits, layout) * (layout == Layout::column_major ? cols : rows);
 }
 
 /// Position of the scale factor of block (r, c) in a grid of `cols` block columns (tensor.h).
 constexpr std::int64_t swizzled_128x4(std::int64_t r, std::int64_t c, std::int64_t cols) {
   return (r / 128 * ceil_div(cols, 4) + c / 4) * 512 + r % 32 * 16 + r % 128 / 32 * 4 + c % 4;
 }
-constexpr std::int64_t scale_index(std::int64_t r, std::int64_t c, std::int64_t cols,
-                                   ScaleLayout layout) {
-  return layout == ScaleLayout::row_major ? r * cols + c : swizzled_128x4(r, c, cols);
+constexpr std::int64_t scale_index(std::int64_t r, std::int64_t c, std::int64_t rows,
+                                   std::int64_t cols, ScaleLayout layout) {
+  if (layout == ScaleLayout::row_major) return r * cols + c;
+  if (layout == ScaleLayout::swizzled_128x4) return swizzled_128x4(r, c, cols);
+  const std::int64_t column = round_up(rows, 4);
+  return layout == ScaleLayout::mn_major ? c * column + r : (c / 4 * column + r) * 4 + c % 4;
 }
 /// Number of scale factors that the layout allocates, padding included.
 constexpr std::int64_t scale_slots(std::int64_t rows, std::int64_t cols, ScaleLayout layout) {
-  return layout == ScaleLayout::row_major ? rows * cols : round_up(rows, 128) * round_up(cols, 4);
+  if (layout == ScaleLayout::row_major) return rows * cols;
+  if (layout == ScaleLayout::swizzled_128x4) return round_up(rows, 128) * round_up(cols, 4);
+  return round_up(rows, 4) * (layout == ScaleLayout::mn_major ? cols : round_up(cols, 4));
 }
+/// Bits of the scale factors that the layout is for; 0: any.
+constexpr int scale_layout_bits(ScaleLayout layout) {
+  if (layout == ScaleLayout::row_major) return 0;
+  return layout == ScaleLayout::mn_major ? 32 : 8;
+}
+
+/// Throws std::invalid_argument where the format cannot lie like that: split nibbles are for 4-bit
+/// codes in rows of multiples of 32, each scale layout but row_major for one width of factors.
+void require_layouts(const BlockFormat& format, std::int64_t cols, Layout layout,
+                     ScaleLayout scales);
 
 /// The scale factors of a rows x cols grid of one-byte codes from row-major to swizzled_128x4
 /// (padding 0), and back. Throws std::invalid_argument where `scales` has not the size that the
@@ -87,6 +102,23 @@ constexpr void store_code(std::uint8_t* codes, std::int64_t i, int bits, std::ui
 /// which are its own column-major ones.
 std::vector<std::uint8_t> transpose_codes(std::span<const std::uint8_t> codes, std::int64_t rows,
                                           std::int64_t cols, int bits);
+
+/// Row-major 4-bit codes as split nibbles (Layout::split_nibbles), and back, in place: the
+/// arithmetic is the same for every 16 bytes. Throws std::invalid_argument where `codes` is not a
+/// multiple of 16 bytes.
+void split_nibbles(std::span<std::uint8_t> codes);
+void join_nibbles(std::span<std::uint8_t> codes);
+
+/// The same numbers at other addresses; padding is 0. Throws std::invalid_argument for a tensor
+/// whose arrays have not the sizes of its shape, and for a layout that its codes or scale factors
+/// cannot have.
+BlockScaledTensor relayout(const BlockScaledTensor& tensor, Layout codes, ScaleLayout scales);
+
+/// Rows of gates (0 .. n-1) and ups (n .. 2n-1) interleaved, gate i to row 2i, up i to row 2i + 1,
+/// with their scale factors; and back. For row-major and split-nibble codes in blocks of one row.
+/// Throws std::invalid_argument otherwise and for an odd number of rows.
+BlockScaledTensor interleave_gate_up(const BlockScaledTensor& tensor);
+BlockScaledTensor separate_gate_up(const BlockScaledTensor& tensor);
 
 /// The code of element (r, c), and the scale code of its block.
 std::uint32_t element_code(const BlockScaledTensor& tensor, std::int64_t r, std::int64_t c);

@@ -234,4 +234,138 @@ inline constexpr std::array<const BlockFormat*, 11> all_block_formats{
     &deepseek_v4, &fp8_deepseek_v4,  &fp8_deepseek_v4_weight,
     &article,     &article_attention};
 
+/// GGML's blocks, as ggml-common.h declares them (block_q4_0 ...) and ggml-quants.c reads them.
+/// That code doubles its E2M1 values and halves the scale factors of MXFP4 and NVFP4, which means
+/// the same. NaN scale factors are NaN here, where GGML reads E8M0 0xFF as 2^128 and UE4M3 0x7F as
+/// 0. An NVFP4 tensor may have a factor of its own, in the tensor NAME.scale beside NAME.weight.
+namespace packed {
+
+inline constexpr std::string_view ggml =
+    "ggml: block_* of ggml-common.h, dequantize_row_* of ggml-quants.c";
+
+inline constexpr PackedBlock q4_0{.name = "q4_0",
+                                  .gguf_type = 2,
+                                  .elements = 32,
+                                  .bytes = 18,
+                                  .sub_block = 32,
+                                  .element = PackedElement::offset_integer,
+                                  .low = {2, 4, 16},
+                                  .scale = &fp16,
+                                  .scale_kind = PackedScale::shared,
+                                  .rule = PackedRule::signed_max,
+                                  .source = ggml};
+inline constexpr PackedBlock q4_1{.name = "q4_1",
+                                  .gguf_type = 3,
+                                  .elements = 32,
+                                  .bytes = 20,
+                                  .sub_block = 32,
+                                  .element = PackedElement::natural,
+                                  .low = {4, 4, 16},
+                                  .scale = &fp16,
+                                  .scale_kind = PackedScale::shared,
+                                  .offset_kind = PackedOffset::added,
+                                  .offset_at = 2,
+                                  .source = ggml};
+inline constexpr PackedBlock q5_0{.name = "q5_0",
+                                  .gguf_type = 6,
+                                  .elements = 32,
+                                  .bytes = 22,
+                                  .sub_block = 32,
+                                  .element = PackedElement::offset_integer,
+                                  .low = {6, 4, 16},
+                                  .high = {2, 1, 1},
+                                  .scale = &fp16,
+                                  .scale_kind = PackedScale::shared,
+                                  .source = ggml};
+inline constexpr PackedBlock q5_1{.name = "q5_1",
+                                  .gguf_type = 7,
+                                  .elements = 32,
+                                  .bytes = 24,
+                                  .sub_block = 32,
+                                  .element = PackedElement::natural,
+                                  .low = {8, 4, 16},
+                                  .high = {4, 1, 1},
+                                  .scale = &fp16,
+                                  .scale_kind = PackedScale::shared,
+                                  .offset_kind = PackedOffset::added,
+                                  .offset_at = 2,
+                                  .source = ggml};
+inline constexpr PackedBlock q8_0{.name = "q8_0",
+                                  .gguf_type = 8,
+                                  .elements = 32,
+                                  .bytes = 34,
+                                  .sub_block = 32,
+                                  .element = PackedElement::twos_complement,
+                                  .low = {2, 8, 1},
+                                  .scale = &fp16,
+                                  .scale_kind = PackedScale::shared,
+                                  .source = ggml};
+inline constexpr PackedBlock q4_k{.name = "q4_k",
+                                  .gguf_type = 12,
+                                  .elements = 256,
+                                  .bytes = 144,
+                                  .sub_block = 32,
+                                  .element = PackedElement::natural,
+                                  .low = {16, 4, 32},
+                                  .scale = &fp16,
+                                  .scale_kind = PackedScale::six_bits,
+                                  .sub_scales_at = 4,
+                                  .offset_kind = PackedOffset::subtracted,
+                                  .offset_at = 2,
+                                  .rule = PackedRule::search,
+                                  .source = ggml};
+inline constexpr PackedBlock q5_k{.name = "q5_k",
+                                  .gguf_type = 13,
+                                  .elements = 256,
+                                  .bytes = 176,
+                                  .sub_block = 32,
+                                  .element = PackedElement::natural,
+                                  .low = {48, 4, 32},
+                                  .high = {16, 1, 32},
+                                  .scale = &fp16,
+                                  .scale_kind = PackedScale::six_bits,
+                                  .sub_scales_at = 4,
+                                  .offset_kind = PackedOffset::subtracted,
+                                  .offset_at = 2,
+                                  .source = ggml};
+inline constexpr PackedBlock q6_k{.name = "q6_k",
+                                  .gguf_type = 14,
+                                  .elements = 256,
+                                  .bytes = 210,
+                                  .sub_block = 16,
+                                  .element = PackedElement::offset_integer,
+                                  .low = {0, 4, 64},
+                                  .high = {128, 2, 32},
+                                  .scale = &fp16,
+                                  .scale_at = 208,
+                                  .scale_kind = PackedScale::int8,
+                                  .sub_scales_at = 192,
+                                  .source = ggml};
+inline constexpr PackedBlock mxfp4{.name = "mxfp4-ggml",
+                                   .gguf_type = 39,
+                                   .elements = 32,
+                                   .bytes = 17,
+                                   .sub_block = 32,
+                                   .element = PackedElement::e2m1,
+                                   .low = {1, 4, 16},
+                                   .scale = &e8m0,
+                                   .scale_kind = PackedScale::shared,
+                                   .source = ggml};
+inline constexpr PackedBlock nvfp4{.name = "nvfp4-ggml",
+                                   .gguf_type = 40,
+                                   .elements = 64,
+                                   .bytes = 36,
+                                   .sub_block = 16,
+                                   .element = PackedElement::e2m1,
+                                   .low = {4, 4, 8},
+                                   .scale = &ue4m3,
+                                   .scale_kind = PackedScale::own,
+                                   .source = ggml};
+
+}  // namespace packed
+
+inline constexpr std::array<const PackedBlock*, 10> all_packed_blocks{
+    &packed::q4_0, &packed::q4_1, &packed::q5_0, &packed::q5_1,  &packed::q8_0,
+    &packed::q4_k, &packed::q5_k, &packed::q6_k, &packed::mxfp4, &packed::nvfp4};
+
 }  // namespace assay::formats

@@ -117,14 +117,21 @@ struct BlockFormat {
 
 /// Where the code of element (r, c) lies. 4-bit codes: two to a byte, the even index in the low
 /// nibble, each row (column) starting at a byte; the unused nibble is zero.
-enum class Layout : std::uint8_t { row_major, column_major };
+/// split_nibbles: GGML's order of 4-bit codes, row by row: of every 32 codes of a row, code j < 16
+/// is the low nibble of byte j and code 16 + j the high one. Rows are multiples of 32 codes.
+enum class Layout : std::uint8_t { row_major, column_major, split_nibbles };
 
-/// Where the scale factor of block (br, bc) lies, bc counting along the row.
-/// row_major: br * ceil(cols / block.cols) + bc.
-/// swizzled_128x4 (cuBLAS and CUTLASS "128x4", scales of 1 byte): with C = block columns,
+/// Where the scale factor of block (br, bc) lies, bc counting along the row, R x C blocks.
+/// row_major: br * C + bc.
+/// swizzled_128x4 (cuBLAS and CUTLASS "128x4", scales of 1 byte):
 /// ((r/128) * ceil(C/4) + c/4) * 512 + (r%32) * 16 + ((r%128)/32) * 4 + c%4,
 /// allocated as ceil(R/128)*128 x ceil(C/4)*4 bytes; padding is read by the hardware and is 0 here.
-enum class ScaleLayout : std::uint8_t { row_major, swizzled_128x4 };
+/// mn_major (DeepGEMM on sm_90, FP32 scales): c * R4 + r with R4 = R rounded up to 4, so that every
+/// column of scales starts 16-byte aligned.
+/// mn_major_packed (DeepGEMM on sm_100, scales of 1 byte): the four scales c = 4i .. 4i+3 are the
+/// bytes, lowest first, of a 32-bit word at i * R4 + r: byte ((c/4) * R4 + r) * 4 + c%4.
+/// Source of both: DeepGEMM, get_mn_major_tma_aligned_tensor and its packed_ue8m0 variant.
+enum class ScaleLayout : std::uint8_t { row_major, swizzled_128x4, mn_major, mn_major_packed };
 
 /// What a quantization is asked for beyond its format: one struct for the fast quantizer and
 /// golden.
@@ -152,6 +159,71 @@ struct BlockScaledTensor {
   std::vector<std::uint8_t> codes;   ///< packed, little endian for elements wider than a byte
   std::vector<std::uint8_t> scales;  ///< codes of the scale format, little endian (FP32: 4 bytes)
   float tensor_scale = 1.0F;         ///< multiplies; 1 where the format has none
+};
+
+/// Bit fields of `bits` bits that fill bytes from `at` on: `run` bytes hold the lowest fields of
+/// `run` elements, then their next fields hold the next `run` elements, and so on until the bytes
+/// are full; then the next `run` bytes. Element i with f = 8/bits and j = i % (f * run) is at byte
+/// at + i / (f * run) * run + j % run, shift bits * (j / run). bits == 0: no such field.
+struct PackedField {
+  int at = 0;
+  int bits = 0;
+  int run = 1;
+};
+
+/// What the code of an element of a packed block stands for.
+enum class PackedElement : std::uint8_t {
+  e2m1,
+  offset_integer,  ///< code - 2^(bits - 1)
+  natural,         ///< code
+  twos_complement,
+};
+
+/// How the scale factor of a sub-block comes about.
+enum class PackedScale : std::uint8_t {
+  own,       ///< one code of the scale format for each sub-block, one after the other
+  shared,    ///< one code of the scale format for the block
+  six_bits,  ///< shared, times the sub-block's 6-bit integer (PackedBlock::sub_scales_at)
+  int8,      ///< shared, times the sub-block's two's complement byte (PackedBlock::sub_scales_at)
+};
+
+/// What is added to scale * element.
+enum class PackedOffset : std::uint8_t {
+  none,
+  added,       ///< an FP16 for the block
+  subtracted,  ///< an FP16 for the block, times the sub-block's other 6-bit integer
+};
+
+/// How a quantizer finds the codes.
+enum class PackedRule : std::uint8_t {
+  none,        ///< read only
+  signed_max,  ///< GGML Q4_0: the element of largest magnitude becomes code 0, that is -8
+  search,      ///< GGML Q4_K: 21 candidate scales, least weighted squared error
+};
+
+/// Codes and scale factors in one run of bytes, block after block along a row (GGML). Rows are
+/// whole blocks. Value of an element, exact: scale * element, + or - the offset. The 6-bit integers
+/// of the eight sub-blocks j, s_j for scales and m_j for offsets, lie in 12 bytes b:
+///   j < 4: s_j = b[j] % 64,                         m_j = b[j+4] % 64
+///   else:  s_j = b[j+4] % 16 + b[j-4] / 64 * 16,    m_j = b[j+4] / 16 + b[j] / 64 * 16
+/// with integer quotients.
+struct PackedBlock {
+  std::string_view name;
+  std::uint32_t gguf_type = 0;  ///< its number in a GGUF file
+  int elements = 0;
+  int bytes = 0;
+  int sub_block = 0;  ///< elements that share a scale factor
+  PackedElement element = PackedElement::natural;
+  PackedField low = {};   ///< of the code
+  PackedField high = {};  ///< its bits above those of `low`
+  const FormatSpec* scale = nullptr;
+  int scale_at = 0;
+  PackedScale scale_kind = PackedScale::shared;
+  int sub_scales_at = 0;  ///< of six_bits and int8
+  PackedOffset offset_kind = PackedOffset::none;
+  int offset_at = 0;
+  PackedRule rule = PackedRule::none;
+  std::string_view source;
 };
 
 }  // namespace assay::formats

@@ -23,6 +23,11 @@ struct Address {
 };
 
 Address address(const BlockScaledTensor& t, std::int64_t row, std::int64_t col) {
+  if (t.layout == Layout::split_nibbles) {
+    // Rows of cols / 2 bytes; 16 bytes hold 32 codes, the first 16 of them in the low nibbles.
+    const std::int64_t byte = row * (t.cols / 2) + (col / 32) * 16 + col % 16;
+    return {static_cast<std::size_t>(byte), col % 32 < 16 ? 0 : 4};
+  }
   const bool by_rows = t.layout == Layout::row_major;
   const std::int64_t line = by_rows ? row : col;
   const std::int64_t index = by_rows ? col : row;
@@ -54,7 +59,7 @@ void store(std::vector<std::uint8_t>& bytes, Address at, int storage_bits, std::
 
 Address scale_address(const BlockScaledTensor& t, std::int64_t r, std::int64_t c) {
   const BlockGrid grid = block_grid(*t.format, t.rows, t.cols);
-  const std::int64_t index = scale_index(t.scale_layout, grid.across, r, c);
+  const std::int64_t index = scale_index(t.scale_layout, grid.down, grid.across, r, c);
   return {static_cast<std::size_t>(index * (t.format->scale->storage_bits / 8)), 0};
 }
 
@@ -72,7 +77,11 @@ BlockGrid block_grid(const formats::BlockFormat& format, std::int64_t rows, std:
 
 std::int64_t code_bytes(const FormatSpec& element, std::int64_t rows, std::int64_t cols,
                         Layout layout) {
-  const bool by_rows = layout == Layout::row_major;
+  if (layout == Layout::split_nibbles && (element.storage_bits != 4 || cols % 32 != 0))
+    throw std::invalid_argument("split nibbles are 4-bit codes in rows of multiples of 32, not " +
+                                std::to_string(element.storage_bits) + "-bit codes in rows of " +
+                                std::to_string(cols));
+  const bool by_rows = layout != Layout::column_major;
   return (by_rows ? rows : cols) * ceil_div((by_rows ? cols : rows) * element.storage_bits, 8);
 }
 
@@ -80,17 +89,42 @@ std::int64_t scale_bytes(const formats::BlockFormat& format, std::int64_t rows, 
                          ScaleLayout layout) {
   const BlockGrid grid = block_grid(format, rows, cols);
   const std::int64_t width = format.scale->storage_bits / 8;
-  if (layout == ScaleLayout::row_major) return grid.down * grid.across * width;
-  if (width != 1)
-    throw std::invalid_argument("the 128x4 swizzle needs scale factors of one byte; format " +
+  const auto require_width = [&](std::int64_t needed, const char* name) {
+    if (width == needed) return;
+    throw std::invalid_argument(std::string(name) + " needs scale factors of " +
+                                std::to_string(needed) + " bytes; format " +
                                 std::string(format.name) + " has " + std::to_string(width));
-  return ceil_div(grid.down, 128) * 128 * ceil_div(grid.across, 4) * 4;
+  };
+  switch (layout) {
+    case ScaleLayout::row_major:
+      return grid.down * grid.across * width;
+    case ScaleLayout::swizzled_128x4:
+      require_width(1, "the 128x4 swizzle");
+      return ceil_div(grid.down, 128) * 128 * ceil_div(grid.across, 4) * 4;
+    case ScaleLayout::mn_major:
+      require_width(4, "the MN-major layout");
+      return grid.across * ceil_div(grid.down, 4) * 4 * 4;
+    case ScaleLayout::mn_major_packed:
+      require_width(1, "the packed MN-major layout");
+      return ceil_div(grid.across, 4) * ceil_div(grid.down, 4) * 4 * 4;
+  }
+  throw std::invalid_argument("unknown scale layout");
 }
 
-std::int64_t scale_index(ScaleLayout layout, std::int64_t across, std::int64_t r, std::int64_t c) {
-  if (layout == ScaleLayout::row_major) return r * across + c;
-  return ((r / 128) * ceil_div(across, 4) + c / 4) * 512 + (r % 32) * 16 + ((r % 128) / 32) * 4 +
-         c % 4;
+std::int64_t scale_index(ScaleLayout layout, std::int64_t down, std::int64_t across, std::int64_t r,
+                         std::int64_t c) {
+  switch (layout) {
+    case ScaleLayout::row_major:
+      return r * across + c;
+    case ScaleLayout::swizzled_128x4:
+      return ((r / 128) * ceil_div(across, 4) + c / 4) * 512 + (r % 32) * 16 +
+             ((r % 128) / 32) * 4 + c % 4;
+    case ScaleLayout::mn_major:
+      return c * (ceil_div(down, 4) * 4) + r;
+    case ScaleLayout::mn_major_packed:
+      return ((c / 4) * (ceil_div(down, 4) * 4) + r) * 4 + c % 4;
+  }
+  throw std::invalid_argument("unknown scale layout");
 }
 
 std::uint32_t load_code(const BlockScaledTensor& t, std::int64_t row, std::int64_t col) {

@@ -21,16 +21,17 @@ struct BlockGrid {
 [[nodiscard]] BlockGrid block_grid(const formats::BlockFormat& format, std::int64_t rows,
                                    std::int64_t cols);
 
-/// Bytes that the arrays of a tensor take. Throws std::invalid_argument for a swizzle of scale
-/// factors that are not one byte wide.
+/// Bytes that the arrays of a tensor take. Throws std::invalid_argument for split nibbles of codes
+/// that are not 4 bits wide or of rows that are not multiples of 32, and for a scale layout of
+/// factors of another width.
 [[nodiscard]] std::int64_t code_bytes(const formats::FormatSpec& element, std::int64_t rows,
                                       std::int64_t cols, formats::Layout layout);
 [[nodiscard]] std::int64_t scale_bytes(const formats::BlockFormat& format, std::int64_t rows,
                                        std::int64_t cols, formats::ScaleLayout layout);
 
-/// Index (in scale factors) of block (r, c) of a grid that is `across` blocks wide.
-[[nodiscard]] std::int64_t scale_index(formats::ScaleLayout layout, std::int64_t across,
-                                       std::int64_t r, std::int64_t c);
+/// Index (in scale factors) of block (r, c) of a grid of `down` x `across` blocks.
+[[nodiscard]] std::int64_t scale_index(formats::ScaleLayout layout, std::int64_t down,
+                                       std::int64_t across, std::int64_t r, std::int64_t c);
 
 /// The element code at (row, col), the scale factor's code of block (block_row, block_col).
 [[nodiscard]] std::uint32_t load_code(const formats::BlockScaledTensor& t, std::int64_t row,

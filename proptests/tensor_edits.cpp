@@ -51,7 +51,7 @@ void fill_padding(formats::BlockScaledTensor& t, std::uint8_t byte) {
   std::vector<std::uint8_t> padded(t.scales.size(), byte);
   for (std::int64_t r = 0; r < grid.down; ++r)
     for (std::int64_t b = 0; b < grid.across; ++b) {
-      const std::int64_t at = golden::scale_index(t.scale_layout, grid.across, r, b);
+      const std::int64_t at = golden::scale_index(t.scale_layout, grid.down, grid.across, r, b);
       padded[at] = t.scales[at];
     }
   t.scales = std::move(padded);

@@ -171,8 +171,8 @@ auto scales_placed(std::int64_t (*place)(const golden::BlockGrid&, std::int64_t 
     };
   };
 }
-std::int64_t swizzled(std::int64_t across, std::int64_t r, std::int64_t b) {
-  return golden::scale_index(formats::ScaleLayout::swizzled_128x4, across, r, b);
+std::int64_t swizzled(const golden::BlockGrid& g, std::int64_t r, std::int64_t b) {
+  return golden::scale_index(formats::ScaleLayout::swizzled_128x4, g.down, g.across, r, b);
 }
 auto pad_scales(std::uint8_t value) {
   return [value](Model& m) {
@@ -307,7 +307,7 @@ std::vector<QuantizerError> make_rows() {
        [](Model& m) {
          if (m.scale_layout == formats::ScaleLayout::row_major)
            scales_placed([](const golden::BlockGrid& g, std::int64_t r, std::int64_t b) {
-             return swizzled(g.across, r, b);
+             return swizzled(g, r, b);
            })(m);
        }},
       {"swizzle_unpadded", "the swizzle counts blocks without padding them to a multiple of 4",

@@ -252,7 +252,7 @@ std::vector<ReaderError> make_rows() {
            })(m);
          else
            scale_at([](const golden::BlockGrid& g, std::int64_t r, std::int64_t b) {
-             return golden::scale_index(ScaleLayout::swizzled_128x4, g.across, r, b);
+             return golden::scale_index(ScaleLayout::swizzled_128x4, g.down, g.across, r, b);
            })(m);
        }},
       {"swizzle_rows_interleaved", "the swizzle exchanges the row-in-32 and the row-by-32 indices",

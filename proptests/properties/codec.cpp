@@ -218,7 +218,7 @@ class SwizzleExperiment final : public Experiment {
     std::vector<std::uint8_t> expected(padded, 0);
     for (std::int64_t r = 0; r < rows_; ++r)
       for (std::int64_t c = 0; c < cols_; ++c)
-        expected[golden::scale_index(formats::ScaleLayout::swizzled_128x4, cols_, r, c)] =
+        expected[golden::scale_index(formats::ScaleLayout::swizzled_128x4, rows_, cols_, r, c)] =
             scales_[r * cols_ + c];
     const auto wrong = [](const char* where) {
       return Ruling{true, Mismatch{where, "bit exact", "the formula of formats/tensor.h",

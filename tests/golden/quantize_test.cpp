@@ -174,7 +174,7 @@ TEST(GoldenQuantize, LayoutsHoldTheSameTensor) {
 
 TEST(GoldenLayout, SwizzleIsTheDocumentedFormula) {
   const auto at = [](std::int64_t r, std::int64_t c) {
-    return scale_index(ScaleLayout::swizzled_128x4, 8, r, c);
+    return scale_index(ScaleLayout::swizzled_128x4, 256, 8, r, c);
   };
   EXPECT_EQ(at(0, 0), 0);
   EXPECT_EQ(at(0, 3), 3);
