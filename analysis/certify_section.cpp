@@ -12,7 +12,8 @@ namespace {
 using proptests::Status;
 using proptests::Verdict;
 
-/// A colour, and a sign that does not depend on it.
+}  // namespace
+
 std::string badge(Status status) {
   const bool good = status == Status::pass || status == Status::expected_fail;
   const bool bad = status == Status::fail || status == Status::crash || status == Status::timeout ||
@@ -27,12 +28,19 @@ std::string badge(Status status) {
                      escape(proptests::name_of(status)));
 }
 
-std::string counterexample(const std::string& device, const Verdict& v) {
+std::string anchor(std::size_t device, std::string_view property) {
+  return fmt::format("case-{}-{}", device, property);
+}
+
+namespace {
+
+std::string counterexample(std::size_t number, const std::string& device, const Verdict& v) {
   const auto& c = *v.counterexample;
   std::string out = fmt::format(
-      "<h3 class=\"mono\">{} · {}</h3><p>{} <span class=\"soft\">({})</span></p><dl "
+      "<h3 class=\"mono\" id=\"{}\">{} · {}</h3><p>{} <span class=\"soft\">({})</span></p><dl "
       "class=\"case\">",
-      escape(device), escape(v.property), escape(v.statement), escape(v.section));
+      escape(anchor(number, v.property)), escape(device), escape(v.property), escape(v.statement),
+      escape(v.section));
   const auto row = [&](std::string_view term, std::string_view text) {
     if (!text.empty()) {
       out += fmt::format("<dt>{}</dt><dd class=\"mono\">{}</dd>", escape(term), escape(text));
@@ -47,49 +55,16 @@ std::string counterexample(const std::string& device, const Verdict& v) {
   row("exact", c.mismatch.exact);
   row("distance", c.mismatch.distance);
   row("likely bug", show(c.diagnosis));
-  for (const auto& o : c.operands) row(o.name, o.text);
+  for (const auto& o : c.operands) {
+    if (o.text.find('\n') == std::string::npos)
+      row(o.name, o.text);
+    else
+      out += fmt::format("<dt>{}</dt><dd><pre class=\"values\">{}</pre></dd>", escape(o.name),
+                         escape(o.text));
+  }
   out += "</dl>";
   if (!c.replay.empty()) out += fmt::format("<pre>{}</pre>\n", escape(c.replay));
   return out;
-}
-
-std::string matrix(const Report& report) {
-  std::vector<const Verdict*> properties;  // in the order of first appearance
-  for (const auto& device : report.certifications) {
-    for (const auto& v : device.verdicts) {
-      const bool known = std::any_of(properties.begin(), properties.end(),
-                                     [&](const Verdict* p) { return p->property == v.property; });
-      if (!known) properties.push_back(&v);
-    }
-  }
-  std::vector<std::string> head{"property"};
-  for (const auto& device : report.certifications) head.push_back(device.device);
-  head.insert(head.end(), {"must hold", "follows from"});
-  std::vector<std::vector<Cell>> rows;
-  for (const auto* p : properties) {
-    std::vector<Cell> row{{"<span class=\"mono\">" + escape(p->property) + "</span>", false, ""}};
-    for (const auto& device : report.certifications) {
-      const auto found = std::find_if(device.verdicts.begin(), device.verdicts.end(),
-                                      [&](const Verdict& v) { return v.property == p->property; });
-      if (found == device.verdicts.end()) {
-        row.push_back(text("not run"));
-        continue;
-      }
-      std::string cell =
-          badge(found->status) + fmt::format(" <span class=\"soft\">{} cases</span>", found->cases);
-      if (found->undecided > 0) {
-        cell += fmt::format("<br/><span class=\"soft\">{} undecided</span>", found->undecided);
-      }
-      if (!found->detail.empty()) {
-        cell += "<br/><span class=\"soft\">" + escape(found->detail) + "</span>";
-      }
-      row.push_back({cell, false, ""});
-    }
-    row.push_back(text(p->statement));
-    row.push_back(text(p->section));
-    rows.push_back(std::move(row));
-  }
-  return table(head, rows);
 }
 
 constexpr std::string_view kLimits = R"html(<div class="note"><h3>What a PASS does not mean</h3>
@@ -123,14 +98,15 @@ std::string certify_section(const Report& report) {
         "{}</span></div>",
         escape(device.device), passed, device.verdicts.size(), cases, device.seed);
   }
-  out += "</div>" + matrix(report);
+  out += "</div>" + certify_matrix(report) + bound_plots(report) + property_list(report);
   bool first = true;
-  for (const auto& device : report.certifications) {
+  for (std::size_t number = 0; number < report.certifications.size(); ++number) {
+    const auto& device = report.certifications[number];
     for (const auto& v : device.verdicts) {
       if (!v.counterexample) continue;
       if (first) out += "<h2>Counterexamples</h2>";
       first = false;
-      out += counterexample(device.device, v);
+      out += counterexample(number, device.device, v);
     }
   }
   return out + std::string(kLimits);

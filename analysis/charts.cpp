@@ -17,26 +17,6 @@ constexpr std::array<std::string_view, 8> kDashes{"",    "6 3", "2 3",  "8 3 2 3
 
 std::string colour(std::size_t i) { return fmt::format("var(--s{})", i % 8); }
 
-/// One of eight shapes, centred.
-std::string marker(std::size_t i, double x, double y) {
-  const std::string fill = fmt::format("fill=\"{}\"", colour(i));
-  const std::string stroke =
-      fmt::format("fill=\"var(--paper)\" stroke=\"{}\" stroke-width=\"1.6\"", colour(i));
-  const std::string& paint = i % 8 < 4 ? fill : stroke;
-  switch (i % 4) {
-    case 0:
-      return fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3.4\" {}/>", x, y, paint);
-    case 1:
-      return fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"6.4\" height=\"6.4\" {}/>",
-                         x - 3.2, y - 3.2, paint);
-    case 2:
-      return fmt::format("<path d=\"M{:.1f} {:.1f}l4.2 7.2h-8.4z\" {}/>", x, y - 4.4, paint);
-    default:
-      return fmt::format("<path d=\"M{:.1f} {:.1f}l4.4 4.4-4.4 4.4-4.4-4.4z\" {}/>", x, y - 4.4,
-                         paint);
-  }
-}
-
 /// 1, 2 or 5 times a power of ten, giving about five intervals.
 double tick_step(double range) {
   const double rough = range / 5;
@@ -95,6 +75,25 @@ std::string draw_series(const LineChart& chart, std::size_t i, const Scale& scal
 }
 
 }  // namespace
+
+std::string marker(std::size_t i, double x, double y) {
+  const std::string fill = fmt::format("fill=\"{}\"", colour(i));
+  const std::string stroke =
+      fmt::format("fill=\"var(--paper)\" stroke=\"{}\" stroke-width=\"1.6\"", colour(i));
+  const std::string& paint = i % 8 < 4 ? fill : stroke;
+  switch (i % 4) {
+    case 0:
+      return fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3.4\" {}/>", x, y, paint);
+    case 1:
+      return fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"6.4\" height=\"6.4\" {}/>",
+                         x - 3.2, y - 3.2, paint);
+    case 2:
+      return fmt::format("<path d=\"M{:.1f} {:.1f}l4.2 7.2h-8.4z\" {}/>", x, y - 4.4, paint);
+    default:
+      return fmt::format("<path d=\"M{:.1f} {:.1f}l4.4 4.4-4.4 4.4-4.4-4.4z\" {}/>", x, y - 4.4,
+                         paint);
+  }
+}
 
 std::string legend(const std::vector<std::string>& names) {
   std::string out = "<ul class=\"legend\">";

@@ -28,6 +28,8 @@ struct LineChart {
   bool percent = false;
 };
 [[nodiscard]] std::string line_chart(const LineChart& chart);
+/// One of eight shapes for series i, centred.
+[[nodiscard]] std::string marker(std::size_t i, double x, double y);
 /// The marker and line of series i, for a legend.
 [[nodiscard]] std::string legend(const std::vector<std::string>& names);
 

@@ -4,11 +4,13 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <ctime>
 #include <filesystem>
 #include <stdexcept>
 
 #include "proptests/profiles.h"
+#include "proptests/saved_case.h"
 #include "tools/environment.h"
 
 namespace assay::tools {
@@ -77,6 +79,9 @@ void CertifyOptions::declare(CLI::App& app) {
   app.add_option("--package", package,
                  "write the evidence that verify-package checks to DIR; the journal of an "
                  "interrupted run is DIR.journal unless --journal says otherwise")
+      ->type_name("DIR");
+  app.add_option("--save", save,
+                 "write the operands of every counterexample to DIR/PROPERTY: case.json and .npy")
       ->type_name("DIR");
   device.declare(app);
   app.add_flag("-v,--verbose", verbose, "a line for every property, not every group");
@@ -156,6 +161,21 @@ proptests::RunPlan plan_of(const CertifyOptions& options,
       if (flakes.match(p.id)) plan.flaky.push_back(p.id);
   }
   return plan;
+}
+
+void save_counterexamples(const CertifyOptions& options,
+                          const std::vector<proptests::Property>& properties,
+                          proptests::Device& device, const analysis::Report& report) {
+  if (options.save.empty()) return;
+  for (const proptests::Verdict& verdict : report.certifications.front().verdicts) {
+    if (!verdict.counterexample) continue;
+    const auto property =
+        std::find_if(properties.begin(), properties.end(),
+                     [&](const proptests::Property& p) { return p.id == verdict.property; });
+    if (property == properties.end()) continue;
+    const proptests::CaseRunner runner(*property, device, options.seed, options.entry);
+    proptests::save_case(options.save, runner, verdict);
+  }
 }
 
 proptests::Results replay(const CertifyOptions& options, const proptests::Property& property,

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/report.h"
 #include "proptests/certify.h"
 #include "proptests/policy.h"
 #include "tools/device_choice.h"
@@ -37,7 +38,7 @@ struct CertifyOptions {
   bool resume = false;
   PolicyOptions policy;
   std::string skips, flakes;
-  std::string package;
+  std::string package, save;
   bool verbose = false;
   Outputs outputs;
 
@@ -56,6 +57,12 @@ struct CertifyOptions {
 [[nodiscard]] proptests::RunPlan plan_of(const CertifyOptions& options,
                                          const std::vector<proptests::Property>& properties,
                                          const proptests::Device& device);
+
+/// Counterexamples as files; nothing where no folder was asked for. `device` says what it claims
+/// and is not called.
+void save_counterexamples(const CertifyOptions& options,
+                          const std::vector<proptests::Property>& properties,
+                          proptests::Device& device, const analysis::Report& report);
 
 /// The one case that options.token names; the plan becomes that of one case.
 [[nodiscard]] proptests::Results replay(const CertifyOptions& options,

@@ -67,8 +67,9 @@ ExitCode run(const CertifyOptions& options) {
   const Results results = options.token.empty()
                               ? carry_out(options, properties, devices, plan)
                               : replay(options, only(properties), *devices.front(), plan);
-  const ExitCode code =
-      publish(analysis::report_of(plan, results, policy), options.outputs, options.verbose);
+  const analysis::Report report = analysis::report_of(plan, results, policy);
+  const ExitCode code = publish(report, options.outputs, options.verbose);
+  save_counterexamples(options, properties, *devices.front(), report);
   if (!options.package.empty()) {
     analysis::write_package(options.package, options.journal_path(), policy);
     // The package holds a copy; a journal that was asked for stays.

@@ -15,6 +15,7 @@ namespace {
 struct Options {
   std::string token;
   DeviceChoice device;
+  std::string save;
   Outputs outputs;
 };
 
@@ -27,6 +28,7 @@ ExitCode run(const Options& options) {
   certify.property = named.property;
   certify.seed = named.seed;
   certify.token = named.token;
+  certify.save = options.save;
   const std::vector<proptests::Property> properties = properties_of(certify);
   if (properties.size() != 1 || properties.front().id != named.property)
     throw std::invalid_argument("the token is of the property '" + named.property +
@@ -40,7 +42,10 @@ ExitCode run(const Options& options) {
   options.outputs.require_writable();
   proptests::RunPlan plan = plan_of(certify, properties, *devices.front());
   const proptests::Results results = replay(certify, properties.front(), *devices.front(), plan);
-  return publish(analysis::report_of(plan, results, {}), options.outputs, true);
+  const analysis::Report report = analysis::report_of(plan, results, {});
+  const ExitCode code = publish(report, options.outputs, true);
+  save_counterexamples(certify, properties, *devices.front(), report);
+  return code;
 }
 
 }  // namespace
@@ -50,6 +55,9 @@ Action declare_reproduce(CLI::App& app) {
   app.add_option("TOKEN", options->token, "what a failure printed: assay1:...")->required();
   app.add_option("--device", options->device.target,
                  "the device to ask (default: the one that failed)");
+  app.add_option("--save", options->save,
+                 "write the operands to DIR/PROPERTY: case.json and .npy files")
+      ->type_name("DIR");
   options->device.declare(app);
   options->outputs.declare_json(app);
   return [options] { return run(*options); };

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run of certify: killed, resumed, shared out, within a budget, with known failures. ASSAY_KILLS: how often the
 resumed run is killed (5)."""
+import ast
 import json
+import math
 import os
 import random
 import signal
@@ -15,6 +17,15 @@ from cli_fixture import ASSAY, CliTest
 KILLS = int(os.environ.get("ASSAY_KILLS", "5"))
 SMALL = ("--property", "quantize.nvfp4", "--cases", "300")
 TIES = ("--property", "quantize.nvfp4.ties_to_even", "--cases", "100")
+
+
+def npy(path):
+    """Header and data of an .npy file, version 1.0, as numpy.lib.format has it."""
+    raw = path.read_bytes()
+    if raw[:8] != b"\x93NUMPY\x01\x00":
+        raise ValueError(path)
+    end = 10 + int.from_bytes(raw[8:10], "little")
+    return ast.literal_eval(raw[10:end].decode()), raw[end:]
 
 
 class Fixture(CliTest):
@@ -187,6 +198,27 @@ class Junit(Fixture):
         self.passes("reproduce", token, "--device", "mutants.none")
         for damaged in (token[:-1], token[:-2] + "AA", token[:20] + "x" + token[21:], "assay1:", "hello", token + "!"):
             self.refuses("reproduce", damaged, says="token")
+
+    def test_operands_are_saved(self):
+        saved = self.folder / "saved"
+        self.run_assay("certify", "mutants.ties_away", *SMALL, "--save", saved, "--json", self.folder / "s.json")
+        failed = [v for v in json.loads((self.folder / "s.json").read_text())["certifications"][0]["verdicts"]
+                  if v["counterexample"]]
+        self.assertTrue(failed)
+        self.assertEqual(sorted(p.name for p in saved.iterdir()), sorted(v["property"] for v in failed))
+        for verdict in failed:
+            case = json.loads((saved / verdict["property"] / "case.json").read_text())
+            self.assertEqual(case["counterexample"], verdict["counterexample"])
+            for tensor in case["call"]["in"]:
+                header, data = npy(saved / verdict["property"] / tensor["file"])
+                self.assertEqual(header["shape"], tuple(tensor["shape"]))
+                self.assertFalse(header["fortran_order"])
+                count = math.prod(header["shape"])
+                self.assertEqual(len(data), count * int(header["descr"][-1]))
+            again = self.folder / "again" / verdict["property"]
+            self.run_assay("reproduce", verdict["counterexample"]["replay"].split()[-1], "--save", again.parent)
+            for path in sorted((saved / verdict["property"]).iterdir()):
+                self.assertEqual((again / path.name).read_bytes(), path.read_bytes(), path)
 
     def test_package_without_a_journal_of_its_own(self):
         package = self.folder / "alone"
