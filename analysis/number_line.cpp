@@ -25,7 +25,8 @@ std::string number_line(const formats::FormatSpec& spec,
   std::uint64_t most = 0;
   std::uint64_t total = 0;
   const auto used = [&](std::uint32_t code) {
-    return usage[code % 16] + (fields.sign_bits == 1 ? usage[(code | fields.sign_mask()) % 16] : 0);
+    const std::uint32_t negative = fields.with_sign(code, true);
+    return usage[code % 16] + (negative != code ? usage[negative % 16] : 0);
   };
   for (std::uint32_t c = 0; c <= last; ++c) {
     most = std::max(most, used(c));

@@ -25,24 +25,29 @@ namespace HWY_NAMESPACE {
 // `words`: one random word per element, or null for the deterministic modes.
 enum class Kernel { deterministic, nearest, stochastic };
 
+// `storage_shift`: of 32-bit formats; a constant zero in the others.
 template <Shape shape, int storage_bits, Kernel kernel>
 void EncodeChunk(const EncodeParams& p, const float* in, std::size_t count,
-                 const std::uint32_t* words, std::uint8_t* out) {
+                 const std::uint32_t* words, std::uint8_t* out, int storage_shift = 0) {
   const hn::ScalableTag<std::int32_t> di;
   const hn::ScalableTag<float> df;
   const hn::RebindToUnsigned<decltype(di)> du;
   constexpr bool stochastic = kernel == Kernel::stochastic;
   const std::size_t lanes = hn::Lanes(di);
-  const auto codes = [&](const float* from, const std::uint32_t* random) {
+  const auto encode = [&](const float* from, const std::uint32_t* random) {
     const auto bits = hn::BitCast(di, hn::LoadU(df, from));
     if constexpr (stochastic) {
       const auto r = hn::BitCast(di, hn::LoadU(du, random));
       return EncodeStochasticVec<shape>(di, p, bits, r);
     } else {
       (void)random;
-      if constexpr (kernel == Kernel::nearest) return EncodeNearestVec(di, p, bits);
+      if constexpr (kernel == Kernel::nearest) return EncodeNearestVec<shape>(di, p, bits);
       if constexpr (kernel == Kernel::deterministic) return EncodeVec<shape>(di, p, bits);
     }
+  };
+  const auto codes = [&](const float* from, const std::uint32_t* random) {
+    if constexpr (storage_bits != 32) return encode(from, random);
+    return hn::ShiftLeftSame(encode(from, random), storage_shift);
   };
   std::size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
@@ -60,9 +65,12 @@ void EncodeChunk(const EncodeParams& p, const float* in, std::size_t count,
 }
 
 template <Kernel kernel>
-void EncodeSigned(int storage_bits, const EncodeParams& p, const float* in, std::size_t count,
+void EncodeSigned(const FormatSpec& spec, const EncodeParams& p, const float* in, std::size_t count,
                   const std::uint32_t* words, std::uint8_t* out) {
-  switch (storage_bits) {
+  if (spec.negatives == Negatives::twos_complement) {
+    return EncodeChunk<Shape::twos_complement, 4, kernel>(p, in, count, words, out);
+  }
+  switch (spec.storage_bits) {
     case 4:
       return EncodeChunk<Shape::is_signed, 4, kernel>(p, in, count, words, out);
     case 8:
@@ -70,14 +78,15 @@ void EncodeSigned(int storage_bits, const EncodeParams& p, const float* in, std:
     case 16:
       return EncodeChunk<Shape::is_signed, 16, kernel>(p, in, count, words, out);
     default:
-      return EncodeChunk<Shape::is_signed, 32, kernel>(p, in, count, words, out);
+      return EncodeChunk<Shape::is_signed, 32, kernel>(p, in, count, words, out,
+                                                       spec.storage_shift);
   }
 }
 
 template <Kernel kernel>
 void EncodeAs(const FormatSpec& spec, const EncodeParams& p, const float* in, std::size_t count,
               const std::uint32_t* words, std::uint8_t* out) {
-  if (spec.sign_bits != 0) return EncodeSigned<kernel>(spec.storage_bits, p, in, count, words, out);
+  if (spec.sign_bits != 0) return EncodeSigned<kernel>(spec, p, in, count, words, out);
   if (spec.subnormals) {
     return EncodeChunk<Shape::is_unsigned, 8, kernel>(p, in, count, words, out);
   }
@@ -88,7 +97,7 @@ void EncodeF32(const FormatSpec& spec, const EncodeParams& p, const float* in, s
                const std::uint32_t* words, std::uint8_t* out) {
   if (words != nullptr) return EncodeAs<Kernel::stochastic>(spec, p, in, count, words, out);
   if (p.plain_nearest) {
-    return EncodeSigned<Kernel::nearest>(spec.storage_bits, p, in, count, nullptr, out);
+    return EncodeSigned<Kernel::nearest>(spec, p, in, count, nullptr, out);
   }
   EncodeAs<Kernel::deterministic>(spec, p, in, count, nullptr, out);
 }
@@ -123,8 +132,12 @@ using detail::for_each_chunk;
 using detail::require_valid;
 
 static_assert(std::all_of(all_formats.begin(), all_formats.end(), [](const FormatSpec* spec) {
-  const bool byte = spec->storage_bits == 8;  // the width of the kernels for formats without a sign
-  return array_codec_handles(fields_of(*spec)) && (spec->sign_bits != 0 ? spec->subnormals : byte);
+  // The widths of the kernels for formats without a sign, and in two's complement.
+  const bool byte = spec->storage_bits == 8;
+  const bool nibble = spec->storage_bits == 4 || spec->negatives == Negatives::sign_bit;
+  return array_codec_handles(fields_of(*spec)) &&
+         (spec->sign_bits != 0 ? spec->subnormals && nibble : byte) &&
+         (spec->storage_shift == 0 || spec->storage_bits == 32);
 }));
 
 EncodeParams params_of(const FormatSpec& spec, const ArrayOptions& options) {

@@ -5,7 +5,7 @@
 // neither the thread count nor the instruction set.
 //
 // Packed codes: 4-bit formats two to a byte, the even index in the low nibble, an unused last
-// nibble zero; 8, 16 and 32 bit formats little endian.
+// nibble zero; 8, 16 and 32 bit formats little endian, TF32 in the top 19 bits of its 32.
 //
 // Errors: std::invalid_argument, one sentence, for a policy that the format cannot express, for
 // stochastic rounding without 1..16 random bits, and for an output of the wrong size.

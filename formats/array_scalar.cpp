@@ -11,19 +11,20 @@ namespace assay::formats {
 namespace {
 
 // Stores codes in the packing of array.h.
-void store_codes(int storage_bits, const std::uint32_t* codes, std::size_t count,
+void store_codes(const FormatSpec& spec, const std::uint32_t* codes, std::size_t count,
                  std::uint8_t* out) {
-  if (storage_bits == 4) {
+  if (spec.storage_bits == 4) {
     for (std::size_t i = 0; i + 1 < count; i += 2) {
       out[i / 2] = static_cast<std::uint8_t>(codes[i] | (codes[i + 1] << 4));
     }
     if (count % 2 != 0) out[count / 2] = static_cast<std::uint8_t>(codes[count - 1]);
     return;
   }
-  const auto bytes = static_cast<std::size_t>(storage_bits) / 8;
+  const auto bytes = static_cast<std::size_t>(spec.storage_bits) / 8;
   for (std::size_t i = 0; i < count; ++i) {
+    const std::uint32_t stored = codes[i] << spec.storage_shift;
     for (std::size_t b = 0; b < bytes; ++b) {
-      out[i * bytes + b] = static_cast<std::uint8_t>(codes[i] >> (8 * b));
+      out[i * bytes + b] = static_cast<std::uint8_t>(stored >> (8 * b));
     }
   }
 }
@@ -56,9 +57,9 @@ void decode_words(const FormatSpec& spec, const std::uint8_t* codes, std::size_t
   const Fields fields = fields_of(spec);
   const float unbias = __builtin_bit_cast(float, static_cast<std::uint32_t>(254 - spec.bias) << 23);
   for (std::size_t i = 0; i < count; ++i) {
-    Word code;
-    std::memcpy(&code, codes + i * sizeof(Word), sizeof(Word));
-    out[i] = decode_wide(fields, unbias, code);
+    Word stored;
+    std::memcpy(&stored, codes + i * sizeof(Word), sizeof(Word));
+    out[i] = decode_wide(fields, unbias, std::uint32_t{stored} >> spec.storage_shift);
   }
 }
 
@@ -81,7 +82,7 @@ void encode_array(const FormatSpec& spec, std::span<const double> in, const Arra
       codes[i] = detail::encode_unpacked(fields, unpack(in[first + i]), options.mode,
                                          options.policy, random);
     }
-    store_codes(spec.storage_bits, codes.data(), count, out.data() + packed_size(spec, first));
+    store_codes(spec, codes.data(), count, out.data() + packed_size(spec, first));
   });
 }
 

@@ -130,20 +130,23 @@ ASSAY_HOST_DEVICE constexpr std::uint32_t encode_unpacked(const Fields& fields, 
     if (policy.unsigned_rule == UnsignedRule::clamp && x.negative) return 0;
     x.negative = false;
   }
-  const std::uint32_t sign = x.negative ? fields.sign_mask() : 0;
-  if (zero) return sign;
-  if (x.kind == Unpacked::Kind::infinite) return sign | overflow_magnitude(fields, policy.overflow);
-  const std::uint32_t code = round_magnitude(fields, x, mode, random);
-  if (code <= fields.max_finite()) return sign | code;
-  if (stays_finite(mode, x.negative)) return sign | fields.max_finite();
-  return sign | overflow_magnitude(fields, policy.overflow);
+  std::uint32_t magnitude = overflow_magnitude(fields, policy.overflow);
+  if (x.kind == Unpacked::Kind::finite) {
+    const std::uint32_t code = zero ? 0 : round_magnitude(fields, x, mode, random);
+    if (code <= fields.max_finite()) {
+      magnitude = code;
+    } else if (stays_finite(mode, x.negative)) {
+      magnitude = fields.max_finite();
+    }
+  }
+  return fields.with_sign(magnitude, x.negative);
 }
 
 ASSAY_HOST_DEVICE constexpr std::uint32_t decode_to_f32_bits(const Fields& fields,
                                                              std::uint32_t code) {
-  const std::uint32_t magnitude = code & fields.magnitude_mask();
-  const std::uint32_t sign = (code & fields.sign_mask()) != 0 ? std::uint32_t{1} << 31 : 0;
-  if (magnitude > fields.max_finite()) {
+  const std::uint32_t magnitude = fields.magnitude(code);
+  const std::uint32_t sign = fields.is_negative(code) ? std::uint32_t{1} << 31 : 0;
+  if (magnitude > fields.max_finite() && fields.has_nan()) {
     const bool infinite = fields.has_infinity() && magnitude == fields.infinity();
     return sign | (infinite ? 0x7F800000U : 0x7FC00000U);
   }
@@ -228,11 +231,17 @@ struct Code {
 };
 
 using E2m1 = Code<e2m1>;
+using E2m3 = Code<e2m3>;
+using E3m2 = Code<e3m2>;
 using E4m3 = Code<e4m3>;
+using E5m2 = Code<e5m2>;
 using Ue4m3 = Code<ue4m3>;
 using E8m0 = Code<e8m0>;
+using Int4 = Code<int4>;
+using E5m6 = Code<e5m6>;
 using Bf16 = Code<bf16>;
 using Fp16 = Code<fp16>;
+using Tf32 = Code<tf32>;
 using Fp32 = Code<fp32>;
 
 }  // namespace assay::formats

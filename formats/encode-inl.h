@@ -24,8 +24,9 @@
 #ifndef ASSAY_FORMATS_SHAPE_
 #define ASSAY_FORMATS_SHAPE_
 namespace assay::formats {
-/// Formats differ in code only here: with a sign; without; and without zero and subnormals (E8M0).
-enum class Shape { is_signed, is_unsigned, zeroless };
+/// Formats differ in code only here: with a sign bit; with negative codes in two's complement (of
+/// at most 31 bits); without a sign; and without zero and subnormals (E8M0).
+enum class Shape { is_signed, twos_complement, is_unsigned, zeroless };
 }  // namespace assay::formats
 #endif
 
@@ -72,6 +73,19 @@ HWY_INLINE V AlignZeroless(DI di, const EncodeParams& p, V magnitude) {
   return hn::Max(hn::Sub(t, hn::ShiftLeft<23>(hn::Set(di, p.lowest))), zero);
 }
 
+// The sign (-1 or 0 in the lane's top bit) put on a magnitude code.
+template <Shape shape, class DI, class V>
+HWY_INLINE V WithSign(DI di, const EncodeParams& p, V sign, V code) {
+  const hn::RebindToUnsigned<DI> du;
+  if constexpr (shape == Shape::twos_complement) {
+    const V flip = hn::BroadcastSignBit(sign);  // -c = ~c + 1
+    const V mask = hn::Set(di, (std::int32_t{2} << (31 - p.sign_shift)) - 1);
+    return hn::And(hn::Sub(hn::Xor(code, flip), flip), mask);
+  } else {
+    return hn::Or(code, hn::BitCast(di, hn::ShiftRightSame(hn::BitCast(du, sign), p.sign_shift)));
+  }
+}
+
 // Overflow, sign, and the inputs that rounding does not decide.
 template <Shape shape, class DI, class V>
 HWY_INLINE V Finish(DI di, const EncodeParams& p, V bits, V sign, V magnitude, V code) {
@@ -82,10 +96,8 @@ HWY_INLINE V Finish(DI di, const EncodeParams& p, V bits, V sign, V magnitude, V
   const V overflow = hn::IfThenElse(hn::Eq(magnitude, infinity), hn::Set(di, p.overflow_infinite),
                                     finite_overflow);
   code = hn::IfThenElse(hn::Gt(code, hn::Set(di, p.max_finite)), overflow, code);
-  if constexpr (shape == Shape::is_signed) {
-    const hn::RebindToUnsigned<DI> du;
-    const auto shifted = hn::ShiftRightSame(hn::BitCast(du, sign), p.sign_shift);
-    code = hn::Or(code, hn::BitCast(di, shifted));
+  if constexpr (shape == Shape::is_signed || shape == Shape::twos_complement) {
+    code = WithSign<shape>(di, p, sign, code);
   } else {
     const auto nonzero = hn::Gt(magnitude, hn::Zero(di));
     code = hn::IfThenElse(hn::And(is_negative, nonzero), hn::Set(di, p.negative), code);
@@ -135,10 +147,9 @@ HWY_INLINE V EncodeVec(DI di, const EncodeParams& p, V bits) {
 /// C = 2^23 q rounds to a multiple of q, ties to even, and C + kq has the bits of C plus k. (The
 /// sum stays below 2C, for |x| < 2^m q.) Assumes the default rounding mode of the processor, as the
 /// divisions of block quantizers do.
-template <class DI, class V = hn::Vec<DI>>
+template <Shape shape = Shape::is_signed, class DI, class V = hn::Vec<DI>>
 HWY_INLINE V EncodeNearestVec(DI di, const EncodeParams& p, V bits) {
   const hn::RebindToFloat<DI> df;
-  const hn::RebindToUnsigned<DI> du;
   const V magnitude = hn::And(bits, hn::Set(di, 0x7FFFFFFF));
   const auto unit = hn::Set(df, p.subnormal_unit);
   const V small =
@@ -148,8 +159,7 @@ HWY_INLINE V EncodeNearestVec(DI di, const EncodeParams& p, V bits) {
   const V normal = hn::ShiftRightSame(hn::Add(magnitude, hn::Add(add, odd)), p.shift);
   V code = hn::IfThenElse(hn::Lt(magnitude, hn::Set(di, p.lowest << 23)), small, normal);
   code = hn::Min(code, hn::Set(di, p.overflow_infinite));
-  const auto sign = hn::ShiftRightSame(hn::BitCast(du, hn::Xor(bits, magnitude)), p.sign_shift);
-  code = hn::Or(code, hn::BitCast(di, sign));
+  code = WithSign<shape>(di, p, hn::Xor(bits, magnitude), code);
   return hn::IfThenElse(hn::Gt(magnitude, hn::Set(di, 0x7F800000)), hn::Set(di, p.nan_positive),
                         code);
 }

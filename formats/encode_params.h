@@ -76,7 +76,7 @@ constexpr EncodeParams encode_params(const Fields& f, RoundingMode mode, const P
   const bool plain_nearest = mode == RoundingMode::nearest_even && f.sign_bits != 0 &&
                              f.subnormals && f.bias < 127 && f.mantissa_bits > 0 &&
                              over_code <= code(f.max_finite()) + 1 &&
-                             (policy.nan != NanRule::keep_sign);
+                             nan_code(f, policy.nan, false) == nan_code(f, policy.nan, true);
   const std::int32_t rejected = rejects ? code(f.canonical_nan()) : 0;
   return {
       .shift = shift,

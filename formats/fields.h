@@ -19,6 +19,7 @@ struct Fields {
   int bias;
   bool subnormals;
   Specials specials;
+  Negatives negatives;
 
   /// Bits of a code below the sign.
   [[nodiscard]] ASSAY_HOST_DEVICE constexpr int magnitude_bits() const {
@@ -29,6 +30,30 @@ struct Fields {
   }
   [[nodiscard]] ASSAY_HOST_DEVICE constexpr std::uint32_t sign_mask() const {
     return sign_bits == 0 ? 0 : std::uint32_t{1} << magnitude_bits();
+  }
+  [[nodiscard]] ASSAY_HOST_DEVICE constexpr std::uint32_t code_mask() const {
+    return magnitude_mask() | sign_mask();
+  }
+  [[nodiscard]] ASSAY_HOST_DEVICE constexpr bool is_twos_complement() const {
+    return negatives == Negatives::twos_complement;
+  }
+  /// The code of the number of that magnitude code with that sign, without it where there is none.
+  [[nodiscard]] ASSAY_HOST_DEVICE constexpr std::uint32_t with_sign(std::uint32_t magnitude,
+                                                                    bool negative) const {
+    if (!negative || sign_bits == 0) return magnitude;
+    return is_twos_complement() ? (0 - magnitude) & code_mask() : magnitude | sign_mask();
+  }
+  [[nodiscard]] ASSAY_HOST_DEVICE constexpr bool is_negative(std::uint32_t code) const {
+    return (code & sign_mask()) != 0;
+  }
+  /// The other way round. Two's complement has one code, 2^magnitude_bits(), whose magnitude code
+  /// exceeds max_finite().
+  [[nodiscard]] ASSAY_HOST_DEVICE constexpr std::uint32_t magnitude(std::uint32_t code) const {
+    return is_twos_complement() && is_negative(code) ? (0 - code) & code_mask()
+                                                     : code & magnitude_mask();
+  }
+  [[nodiscard]] ASSAY_HOST_DEVICE constexpr bool has_signed_zero() const {
+    return sign_bits != 0 && subnormals && !is_twos_complement();
   }
   [[nodiscard]] ASSAY_HOST_DEVICE constexpr bool has_nan() const {
     return specials != Specials::none;
@@ -54,8 +79,8 @@ struct Fields {
 
 /// In device code: constexpr Fields fields = fields_of(spec), evaluated by the compiler.
 ASSAY_HOST_DEVICE constexpr Fields fields_of(const FormatSpec& spec) {
-  return {spec.sign_bits, spec.exponent_bits, spec.mantissa_bits,
-          spec.bias,      spec.subnormals,    spec.specials};
+  return {spec.sign_bits,  spec.exponent_bits, spec.mantissa_bits, spec.bias,
+          spec.subnormals, spec.specials,      spec.negatives};
 }
 
 /// Why `policy` cannot be expressed in the format; empty where it can. UnsignedRule concerns only
@@ -74,6 +99,9 @@ constexpr std::string_view refusal(const Fields& fields, const Policy& policy) {
   }
   if (policy.nan == NanRule::zero && !fields.subnormals) {
     return "it has no zero; use NanRule::canonical or NanRule::max_finite";
+  }
+  if (policy.nan == NanRule::opposite_zero && !fields.has_signed_zero()) {
+    return "it has no zero with a sign; use NanRule::zero or NanRule::canonical";
   }
   if (fields.sign_bits == 0 && policy.unsigned_rule == UnsignedRule::nan && !fields.has_nan()) {
     return "it has no NaN for negative values; use UnsignedRule::clamp";
@@ -113,11 +141,13 @@ ASSAY_HOST_DEVICE constexpr std::uint32_t nan_code(const Fields& fields, NanRule
     case NanRule::canonical:
       return fields.canonical_nan();
     case NanRule::keep_sign:
-      return fields.canonical_nan() | (negative ? fields.sign_mask() : 0);
+      return fields.with_sign(fields.canonical_nan(), negative);
     case NanRule::all_ones:
       return fields.magnitude_mask();
     case NanRule::max_finite:
       return fields.max_finite();
+    case NanRule::opposite_zero:
+      return fields.with_sign(0, !negative);
     case NanRule::zero:
       break;
   }

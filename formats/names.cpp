@@ -87,6 +87,14 @@ std::string_view name_of(RoundingMode mode) {
   return mode_names[static_cast<std::size_t>(mode)].first;
 }
 
+void throw_no_row(const Profile& profile, const FormatSpec& spec) {
+  std::vector<std::string_view> known;
+  for (const ProfileRow& row : profile.rows) known.push_back(row.format->name);
+  throw std::invalid_argument(fmt::format(
+      "profile {} says nothing about format {}; it has rows for {}; take another profile",
+      profile.name, spec.name, fmt::join(known, ", ")));
+}
+
 void require_expressible(const FormatSpec& spec, const Policy& policy) {
   const std::string_view reason = refusal(fields_of(spec), policy);
   if (!reason.empty()) {

@@ -25,12 +25,22 @@ std::string_view nearest_name(std::string_view name, std::span<const std::string
 std::string unknown_name(std::string_view kind, std::string_view name,
                          std::span<const std::string_view> known);
 
-/// The profile's conventions for one destination. The format must be one of all_formats.
-constexpr const ProfileRow& profile_row(const Profile& profile, const FormatSpec& spec) {
+/// The profile's conventions for one destination; null where the profile has no row for it.
+constexpr const ProfileRow* profile_row_if_any(const Profile& profile, const FormatSpec& spec) {
   for (const ProfileRow& row : profile.rows) {
-    if (row.format->name == spec.name) return row;
+    if (row.format->name == spec.name) return &row;
   }
-  throw std::invalid_argument("profile_row: the format is not one of all_formats");
+  return nullptr;
+}
+
+/// Throws the std::invalid_argument of profile_row().
+[[noreturn]] void throw_no_row(const Profile& profile, const FormatSpec& spec);
+
+/// The same; throws std::invalid_argument, naming both and the profile's formats, without a row.
+constexpr const ProfileRow& profile_row(const Profile& profile, const FormatSpec& spec) {
+  const ProfileRow* row = profile_row_if_any(profile, spec);
+  if (row == nullptr) throw_no_row(profile, spec);
+  return *row;
 }
 
 /// The policy for FP64 sources, which may treat NaN differently (CUDA E4M3).

@@ -10,6 +10,7 @@ namespace {
 
 namespace mp = boost::multiprecision;
 using formats::NanRule;
+using formats::Negatives;
 using formats::Overflow;
 using formats::Specials;
 using formats::UnsignedRule;
@@ -102,10 +103,6 @@ bool stays_finite(RoundingMode mode, bool negative) {
          (mode == RoundingMode::toward_negative && !negative);
 }
 
-std::uint32_t with_sign(const FormatSpec& spec, std::uint32_t magnitude_code, bool negative) {
-  return magnitude_code | (negative ? sign_mask(spec) : 0);
-}
-
 std::uint32_t infinity_code(const FormatSpec& spec) {
   return low_bits(spec.exponent_bits) << spec.mantissa_bits;
 }
@@ -122,6 +119,8 @@ std::uint32_t encode_nan(const FormatSpec& spec, const Policy& policy, bool nega
       return max_finite_code(spec);
     case NanRule::zero:
       return 0;
+    case NanRule::opposite_zero:
+      return with_sign(spec, 0, !negative);
   }
   throw std::invalid_argument("encode: unknown NaN rule; use one of formats/spec.h");
 }
@@ -214,6 +213,23 @@ std::uint32_t sign_mask(const FormatSpec& spec) {
 bool has_nan(const FormatSpec& spec) { return spec.specials != Specials::none; }
 bool has_infinity(const FormatSpec& spec) { return spec.specials == Specials::ieee; }
 bool has_zero(const FormatSpec& spec) { return spec.subnormals; }
+bool has_negative_zero(const FormatSpec& spec) {
+  return has_zero(spec) && spec.sign_bits == 1 && spec.negatives == Negatives::sign_bit;
+}
+
+// Minus n, in two's complement of b bits, is 2^b - n; minus zero is zero.
+std::uint32_t with_sign(const FormatSpec& spec, std::uint32_t magnitude, bool negative) {
+  if (!negative || spec.sign_bits == 0) return magnitude;
+  if (spec.negatives == Negatives::sign_bit) return magnitude | sign_mask(spec);
+  return magnitude == 0 ? 0 : code_mask(spec) + 1 - magnitude;
+}
+
+std::uint32_t magnitude_of(const FormatSpec& spec, std::uint32_t code) {
+  code &= code_mask(spec);
+  if (spec.negatives == Negatives::sign_bit || (code & sign_mask(spec)) == 0)
+    return code & magnitude_mask(spec);
+  return code_mask(spec) + 1 - code;
+}
 
 std::uint32_t max_finite_code(const FormatSpec& spec) {
   switch (spec.specials) {
@@ -229,6 +245,14 @@ std::uint32_t max_finite_code(const FormatSpec& spec) {
 
 Exact max_finite(const FormatSpec& spec) { return decode(spec, max_finite_code(spec)).number; }
 
+Exact spacing_at_max(const FormatSpec& spec) {
+  const Magnitude max = magnitude(max_finite(spec));
+  const std::int64_t binade = floor_log2(max.numerator, max.denominator);
+  // Integers are all below the first normal binade, where the spacing no longer shrinks.
+  const std::int64_t lowest = spec.subnormals ? 1 - spec.bias : -spec.bias;
+  return Exact::power_of_two(std::max(binade, lowest) - spec.mantissa_bits);
+}
+
 std::uint32_t canonical_nan(const FormatSpec& spec, bool negative) {
   if (!has_nan(spec))
     throw std::invalid_argument("format " + std::string(spec.name) +
@@ -241,7 +265,12 @@ std::uint32_t canonical_nan(const FormatSpec& spec, bool negative) {
 
 Value decode(const FormatSpec& spec, std::uint32_t code) {
   const bool negative = (code & sign_mask(spec)) != 0;
-  const std::uint32_t magnitude_code = code & magnitude_mask(spec);
+  const std::uint32_t magnitude_code = magnitude_of(spec, code);
+  if (spec.negatives == Negatives::twos_complement) {
+    const std::int64_t n = magnitude_code;
+    return {Value::Kind::finite, negative,
+            Exact(Integer(negative ? -n : n), 1 - spec.bias - spec.mantissa_bits)};
+  }
   const std::uint32_t field = magnitude_code >> spec.mantissa_bits;
   const std::uint32_t mantissa = magnitude_code & low_bits(spec.mantissa_bits);
   if (spec.specials == Specials::nan_all_ones && magnitude_code == magnitude_mask(spec))
@@ -264,6 +293,7 @@ bool expressible(const FormatSpec& spec, const Policy& policy) {
                                policy.nan == NanRule::keep_sign || policy.nan == NanRule::all_ones;
   if (nan_becomes_nan && !has_nan(spec)) return false;
   if (policy.nan == NanRule::zero && !has_zero(spec)) return false;
+  if (policy.nan == NanRule::opposite_zero && !has_negative_zero(spec)) return false;
   return spec.sign_bits != 0 || policy.unsigned_rule != UnsignedRule::nan || has_nan(spec);
 }
 

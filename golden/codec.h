@@ -28,18 +28,28 @@ struct Random {
 [[nodiscard]] std::uint32_t sign_mask(const FormatSpec& spec);        ///< 0 without a sign
 [[nodiscard]] std::uint32_t max_finite_code(const FormatSpec& spec);  ///< of positive sign
 [[nodiscard]] Exact max_finite(const FormatSpec& spec);
+/// The step of the grid at the largest finite value, with which it continues above it as if the
+/// exponent range had no upper end.
+[[nodiscard]] Exact spacing_at_max(const FormatSpec& spec);
 [[nodiscard]] bool has_nan(const FormatSpec& spec);
 [[nodiscard]] bool has_infinity(const FormatSpec& spec);
 [[nodiscard]] bool has_zero(const FormatSpec& spec);
+[[nodiscard]] bool has_negative_zero(const FormatSpec& spec);
 /// The quiet NaN with zero payload (all ones where that is the only NaN). Throws without a NaN.
 [[nodiscard]] std::uint32_t canonical_nan(const FormatSpec& spec, bool negative = false);
+
+/// The code of a magnitude with a sign (FormatSpec::negatives), and its magnitude again; -2^m of a
+/// two's complement format has the magnitude 2^m, above max_finite_code().
+[[nodiscard]] std::uint32_t with_sign(const FormatSpec& spec, std::uint32_t magnitude,
+                                      bool negative);
+[[nodiscard]] std::uint32_t magnitude_of(const FormatSpec& spec, std::uint32_t code);
 
 /// What `code` means. Bits above the code are ignored. NaNs keep their sign bit in Value::negative.
 [[nodiscard]] Value decode(const FormatSpec& spec, std::uint32_t code);
 
 /// Whether the format has what the policy asks for: Inf for to_infinity; NaN for to_nan, canonical,
 /// keep_sign, all_ones and UnsignedRule::nan (which means nothing, and is allowed, for signed
-/// formats); a zero for NanRule::zero.
+/// formats); a zero for NanRule::zero, one of either sign for NanRule::opposite_zero.
 [[nodiscard]] bool expressible(const FormatSpec& spec, const Policy& policy);
 
 /// The code of x. `random` is read by RoundingMode::stochastic only. Throws std::invalid_argument

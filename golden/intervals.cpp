@@ -47,13 +47,6 @@ Boundary boundary(const Exact& lower, const Exact& upper, std::uint32_t code, Ro
   throw std::invalid_argument("decision_intervals needs a deterministic rounding mode");
 }
 
-// The grid continues above the largest finite value as if the exponent range had no upper end.
-Exact spacing_at(const FormatSpec& spec, const Exact& x) {
-  const Rational r = x.rational();
-  const std::int64_t binade = floor_log2(Integer(numerator(r)), Integer(denominator(r)));
-  return Exact::power_of_two(binade - spec.mantissa_bits);
-}
-
 // The bits of the first nonnegative FP32 number that is at least (above, if not inclusive) the
 // threshold.
 std::uint32_t first_above(const Boundary& b) {
@@ -118,8 +111,7 @@ void cover_sign(Cover& cover, const FormatSpec& spec, RoundingMode mode, bool ne
   const std::uint32_t top = max_finite_code(spec);
   for (std::uint32_t code = 0; code <= top; ++code) {
     const Exact lower = decode(spec, code).number;
-    const Exact upper =
-        code < top ? decode(spec, code + 1).number : lower + spacing_at(spec, lower);
+    const Exact upper = code < top ? decode(spec, code + 1).number : lower + spacing_at_max(spec);
     const std::uint32_t start = first_above(boundary(lower, upper, code, mode, sign_of_mode));
     cover.until(base + std::clamp<std::uint32_t>(start, 1, infinity_bits));
   }

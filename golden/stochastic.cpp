@@ -37,11 +37,10 @@ StochasticOutcome ideal_stochastic_outcome(const FormatSpec& spec, const Rationa
   if (!x.is_finite() || down == up) return {up, up, 0};
   const Rational low = abs(decode(spec, down).number.rational());
   // The next code's distance; above the largest finite code the spacing of that code's binade.
-  const std::uint32_t magnitude = down & magnitude_mask(spec);
+  const std::uint32_t magnitude = magnitude_of(spec, down);
   Rational spacing;
   if (magnitude == max_finite_code(spec)) {
-    const std::int64_t binade = floor_log2(numerator(low), denominator(low));
-    spacing = Exact::power_of_two(binade - spec.mantissa_bits).rational();
+    spacing = spacing_at_max(spec).rational();
   } else {
     spacing = decode(spec, magnitude + 1).number.rational() - low;
   }

@@ -20,7 +20,7 @@ double approximate(const golden::Rational& x) { return x.convert_to<double>(); }
 
 /// Position of a code on the number line of its format, so that neighbours differ by one.
 std::int64_t ordinal(const formats::FormatSpec& spec, std::uint32_t code) {
-  const auto magnitude = static_cast<std::int64_t>(code & golden::magnitude_mask(spec));
+  const auto magnitude = static_cast<std::int64_t>(golden::magnitude_of(spec, code));
   return (code & golden::sign_mask(spec)) != 0 ? -magnitude : magnitude;
 }
 

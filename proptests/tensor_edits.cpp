@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "golden/codec.h"
 #include "golden/layout.h"
 
 namespace assay::proptests {
@@ -10,7 +11,8 @@ namespace {
 
 /// The code of 1 in the formats that occur here.
 std::uint32_t one_of(const formats::FormatSpec& spec) {
-  return static_cast<std::uint32_t>(spec.bias) << spec.mantissa_bits;
+  return golden::encode(spec, golden::value_of(1.0F), formats::RoundingMode::toward_zero,
+                        golden::policy_of(formats::saturating, spec));
 }
 
 bool all_zero(const formats::BlockScaledTensor& t, std::int64_t row, std::int64_t first,

@@ -63,8 +63,8 @@ std::string_view name(formats::Overflow overflow) {
   return names[static_cast<std::size_t>(overflow)];
 }
 std::string_view name(formats::NanRule rule) {
-  constexpr std::array<std::string_view, 5> names{"canonical", "keep_sign", "all_ones",
-                                                  "max_finite", "zero"};
+  constexpr std::array<std::string_view, 6> names{"canonical",  "keep_sign", "all_ones",
+                                                  "max_finite", "zero",      "opposite_zero"};
   return names[static_cast<std::size_t>(rule)];
 }
 std::string_view name(formats::UnsignedRule rule) {
@@ -119,7 +119,8 @@ Json describe(const FormatSpec& spec) {
            {"min normal", value(normal)},
            {"min positive", value(smallest)},
            {"subnormals", spec.subnormals ? "yes" : "no"},
-           {"zero", golden::has_zero(spec) ? (spec.sign_bits == 1 ? "+0, -0" : "+0") : "none"},
+           {"zero",
+            golden::has_zero(spec) ? (golden::has_negative_zero(spec) ? "+0, -0" : "+0") : "none"},
            {"Inf", golden::has_infinity(spec) ? "yes" : "none"},
            {"NaN", golden::has_nan(spec)
                        ? fmt::format("0x{:X}{}", golden::canonical_nan(spec),

@@ -43,7 +43,8 @@ std::vector<Claim> convert_claims() {
     for (const FormatSpec* source : {&formats::fp32, &formats::bf16, &formats::fp16}) {
       if (source == code) continue;
       for (const formats::Profile* profile : formats::all_profiles)
-        claims.push_back(claim_of(*code, *source, RoundingMode::nearest_even, *profile));
+        if (formats::profile_row_if_any(*profile, *code) != nullptr)
+          claims.push_back(claim_of(*code, *source, RoundingMode::nearest_even, *profile));
       // How a mode treats overflow differs between the two project profiles only.
       for (const auto mode :
            {RoundingMode::nearest_away, RoundingMode::toward_zero, RoundingMode::toward_positive,

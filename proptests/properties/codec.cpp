@@ -40,6 +40,12 @@ struct Case {
   double nudge = 0.0;  ///< f64 sources: a relative offset far below FP32's resolution
 };
 
+/// Code i of an array as formats/array.h packs it.
+std::uint32_t load(const FormatSpec& spec, const std::vector<std::uint8_t>& packed,
+                   std::int64_t i) {
+  return formats::load_code(packed.data(), i, spec.storage_bits) >> spec.storage_shift;
+}
+
 class EncodeExperiment final : public Experiment {
  public:
   explicit EncodeExperiment(Case c) : case_(std::move(c)) {}
@@ -102,8 +108,9 @@ class EncodeExperiment final : public Experiment {
       out.push_back(static_cast<std::uint8_t>(code >> (8 * byte)));
   }
   [[nodiscard]] std::uint32_t code_at(const std::vector<std::uint8_t>& out, std::size_t i) const {
-    const int bits = case_.source == Source::array_f32 ? case_.spec->storage_bits : 32;
-    return formats::load_code(out.data(), static_cast<std::int64_t>(i), bits);
+    const auto index = static_cast<std::int64_t>(i);
+    return case_.source == Source::array_f32 ? load(*case_.spec, out, index)
+                                             : formats::load_code(out.data(), index, 32);
   }
 
   Case case_;
@@ -126,7 +133,8 @@ Case draw_case(const FormatSpec& spec, Source source, const rc::Random& random) 
   c.spec = &spec;
   c.source = source;
   c.mode = static_cast<RoundingMode>(draw.below(7));
-  c.profile = draw.of(formats::all_profiles);
+  do c.profile = draw.of(formats::all_profiles);
+  while (formats::profile_row_if_any(*c.profile, spec) == nullptr);
   if (c.mode == RoundingMode::stochastic) {
     c.random.bits = static_cast<int>(draw.between(1, 16));
     c.random.word = draw.word() & ((1U << static_cast<unsigned>(c.random.bits)) - 1U);
@@ -167,7 +175,7 @@ class DecodeExperiment final : public Experiment {
   [[nodiscard]] Ruling judge(const Answer& answer) const override {
     const std::vector<float> observed = to_floats(answer.outputs[0]);
     for (std::int64_t i = 0; i < count_; ++i) {
-      const std::uint32_t code = formats::load_code(codes_.data(), i, spec_.storage_bits);
+      const std::uint32_t code = load(spec_, codes_, i);
       const golden::Value exact = golden::decode(spec_, code);
       const golden::Value got = golden::value_of(observed[i]);
       const bool same =
@@ -181,8 +189,7 @@ class DecodeExperiment final : public Experiment {
 
   [[nodiscard]] std::vector<NamedText> describe() const override {
     std::string text;
-    for (std::int64_t i = 0; i < count_; ++i)
-      text += fmt::format(" {:x}", formats::load_code(codes_.data(), i, spec_.storage_bits));
+    for (std::int64_t i = 0; i < count_; ++i) text += fmt::format(" {:x}", load(spec_, codes_, i));
     return {{"codes", text}};
   }
 
@@ -197,7 +204,8 @@ rc::Shrinkable<ExperimentPtr> draw_codes(const FormatSpec& spec, const rc::Rando
   const std::int64_t count = draw.between(1, 70);
   std::vector<std::uint8_t> codes(formats::packed_size(spec, count), 0);
   for (std::int64_t i = 0; i < count; ++i)
-    formats::store_code(codes.data(), i, spec.storage_bits, draw.word() & golden::code_mask(spec));
+    formats::store_code(codes.data(), i, spec.storage_bits,
+                        (draw.word() & golden::code_mask(spec)) << spec.storage_shift);
   return rc::shrinkable::just(
       ExperimentPtr(std::make_shared<DecodeExperiment>(spec, std::move(codes), count)));
 }

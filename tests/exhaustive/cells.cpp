@@ -14,7 +14,8 @@ namespace assay::exhaustive {
 namespace {
 
 constexpr const char* overflow_names[] = {"saturate", "to_infinity", "to_nan"};
-constexpr const char* nan_names[] = {"canonical", "keep_sign", "all_ones", "max_finite", "zero"};
+constexpr const char* nan_names[] = {"canonical",  "keep_sign", "all_ones",
+                                     "max_finite", "zero",      "opposite_zero"};
 constexpr const char* unsigned_names[] = {"clamp", "nan", "absolute"};
 
 void fill_nibbles(std::span<std::uint8_t> out, std::size_t begin, std::size_t end,

@@ -18,6 +18,11 @@ inline constexpr formats::RoundingMode deterministic_modes[] = {
     formats::RoundingMode::toward_negative, formats::RoundingMode::to_odd,
 };
 
+inline constexpr formats::NanRule nan_rules[] = {
+    formats::NanRule::canonical,  formats::NanRule::keep_sign, formats::NanRule::all_ones,
+    formats::NanRule::max_finite, formats::NanRule::zero,      formats::NanRule::opposite_zero,
+};
+
 /// Every policy that the format can express; UnsignedRule varies for formats without a sign only,
 /// and so does keep_sign for formats with one.
 inline std::vector<formats::Policy> policies_of(const formats::FormatSpec& spec) {
@@ -26,8 +31,7 @@ inline std::vector<formats::Policy> policies_of(const formats::FormatSpec& spec)
   using formats::UnsignedRule;
   std::vector<formats::Policy> result;
   for (const auto overflow : {Overflow::saturate, Overflow::to_infinity, Overflow::to_nan}) {
-    for (const auto nan : {NanRule::canonical, NanRule::keep_sign, NanRule::all_ones,
-                           NanRule::max_finite, NanRule::zero}) {
+    for (const auto nan : nan_rules) {
       for (const auto rule : {UnsignedRule::clamp, UnsignedRule::nan, UnsignedRule::absolute}) {
         if (spec.sign_bits != 0 && rule != UnsignedRule::clamp) continue;
         if (spec.sign_bits == 0 && nan == NanRule::keep_sign) continue;
@@ -63,7 +67,7 @@ inline std::uint32_t code_at(const formats::FormatSpec& spec,
   std::uint32_t code = 0;
   const std::size_t bytes = static_cast<std::size_t>(spec.storage_bits) / 8;
   for (std::size_t b = 0; b < bytes; ++b) code |= std::uint32_t{packed[i * bytes + b]} << (8 * b);
-  return code;
+  return code >> spec.storage_shift;
 }
 
 /// Runs body() once per instruction set that this CPU has, the dispatch limited to it.

@@ -38,7 +38,7 @@ class Codes : public testing::TestWithParam<const FormatSpec*> {
 TEST_P(Codes, RoundTripInEveryMode) {
   for (std::uint32_t code = 0; code < all_codes(); ++code) {
     const float value = decode(spec, code);
-    if ((code & fields.magnitude_mask()) > fields.max_finite()) continue;  // specials: below
+    if (fields.magnitude(code) > fields.max_finite()) continue;  // specials: below
     for (const auto mode : tests::deterministic_modes) {
       ASSERT_EQ(encode(spec, value, mode, policy), code) << name_of(mode);
       ASSERT_EQ(encode(spec, double{value}, mode, policy), code) << name_of(mode);
@@ -53,7 +53,7 @@ TEST_P(Codes, DecodeIsIncreasingInTheMagnitudeCode) {
   for (std::uint32_t code = 0; code < fields.max_finite(); ++code) {
     ASSERT_LT(decode(spec, code), decode(spec, code + 1)) << code;
     if (fields.sign_bits == 0) continue;
-    ASSERT_EQ(decode(spec, code | fields.sign_mask()), -decode(spec, code));
+    ASSERT_EQ(decode(spec, fields.with_sign(code, true)), -decode(spec, code));
   }
 }
 
@@ -82,7 +82,7 @@ std::uint32_t by_search(const FormatSpec& spec, double x, RoundingMode mode, std
 }
 
 TEST_P(Codes, AgreeWithASearchOverAllValues) {
-  const bool wide = spec.storage_bits == 16;  // too many values to walk from zero each time
+  const bool wide = spec.storage_bits >= 16;  // too many values to walk from zero each time
   const std::uint32_t step = wide ? 61 : 1;
   for (std::uint32_t code = 0; code < fields.max_finite(); code += step) {
     const double low = decode(spec, code);
@@ -107,16 +107,19 @@ TEST_P(Codes, SpecialsFollowThePolicy) {
                                  : p.overflow == Overflow::to_infinity ? fields.infinity()
                                                                        : fields.canonical_nan();
       EXPECT_EQ(encode(spec, infinity, mode, p), over);
-      const std::uint32_t expected_nan = p.nan == NanRule::zero         ? 0
+      const bool opposite = p.nan == NanRule::opposite_zero;
+      const std::uint32_t expected_nan = opposite                       ? fields.sign_mask()
+                                         : p.nan == NanRule::zero       ? 0
                                          : p.nan == NanRule::max_finite ? fields.max_finite()
                                          : p.nan == NanRule::all_ones   ? fields.magnitude_mask()
                                                                         : fields.canonical_nan();
       EXPECT_EQ(encode(spec, nan, mode, p), expected_nan);
       if (fields.sign_bits != 0) {
         const bool keeps = p.nan == NanRule::keep_sign;
-        EXPECT_EQ(encode(spec, -infinity, mode, p), over | fields.sign_mask());
-        EXPECT_EQ(encode(spec, -nan, mode, p), expected_nan | (keeps ? fields.sign_mask() : 0));
-        EXPECT_EQ(encode(spec, -0.0, mode, p), fields.sign_mask());
+        EXPECT_EQ(encode(spec, -infinity, mode, p), fields.with_sign(over, true));
+        EXPECT_EQ(encode(spec, -nan, mode, p),
+                  opposite ? 0 : expected_nan | (keeps ? fields.sign_mask() : 0));
+        EXPECT_EQ(encode(spec, -0.0, mode, p), &spec == &int4 ? 0 : fields.sign_mask());
       }
       // A finite overflow: IEEE 754-2019 section 7.4.
       const bool up = mode == RoundingMode::nearest_even || mode == RoundingMode::nearest_away ||
@@ -126,7 +129,9 @@ TEST_P(Codes, SpecialsFollowThePolicy) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, Codes, testing::Values(&e2m1, &e4m3, &ue4m3, &e8m0, &bf16, &fp16),
+INSTANTIATE_TEST_SUITE_P(Formats, Codes,
+                         testing::Values(&e2m1, &e2m3, &e3m2, &e4m3, &e5m2, &ue4m3, &e8m0, &int4,
+                                         &e5m6, &bf16, &fp16, &tf32),
                          [](const auto& info) { return std::string(info.param->name); });
 
 TEST(Unsigned, NegativesAndZero) {
@@ -167,11 +172,14 @@ TEST(Errors, NameTheInputAndTheWayOut) {
             }),
             "stochastic rounding takes 1 to 16 random bits, not 0");
   EXPECT_EQ(message([] { find_format("e4m4"); }),
-            "unknown format 'e4m4'; did you mean 'e4m3'? known: e2m1, e4m3, ue4m3, e8m0, bf16, "
-            "fp16, fp32");
+            "unknown format 'e4m4'; did you mean 'e4m3'? known: e2m1, e2m3, e3m2, e4m3, e5m2, "
+            "ue4m3, e8m0, int4, e5m6, bf16, fp16, tf32, fp32");
   EXPECT_EQ(message([] { find_profile("cuda"); }),
             "unknown profile 'cuda'; did you mean 'cuda13'? known: saturating, ieee, cuda13, "
-            "cuda13-nosat");
+            "cuda13-nosat, ml_dtypes, ocp_saturating, ocp_nonsaturating");
+  EXPECT_EQ(message([] { (void)profile_row(ocp_nonsaturating, e2m1); }),
+            "profile ocp_nonsaturating says nothing about format e2m1; it has rows for e4m3, e5m2; "
+            "take another profile");
   EXPECT_EQ(&find_format("e8m0"), &e8m0);
   EXPECT_EQ(&find_profile("cuda13-nosat"), &cuda13_nosat);
   EXPECT_EQ(find_rounding_mode("to_odd"), RoundingMode::to_odd);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 namespace assay::formats {
@@ -18,10 +19,21 @@ TEST(Spec, RowsAreConsistent) {
   }
 }
 
-TEST(Spec, EveryProfileHasARowForEveryFormatInOrder) {
-  for (const Profile* profile : all_profiles)
-    for (std::size_t i = 0; i < all_formats.size(); ++i)
-      EXPECT_EQ(profile->rows[i].format, all_formats[i]) << profile->name;
+TEST(Spec, ProfilesHaveOneRowPerFormatThatTheyName) {
+  for (const Profile* profile : all_profiles) {
+    std::set<const FormatSpec*> named;
+    for (const ProfileRow& row : profile->rows) {
+      EXPECT_TRUE(named.insert(row.format).second) << profile->name << ' ' << row.format->name;
+      EXPECT_NE(std::find(all_formats.begin(), all_formats.end(), row.format), all_formats.end());
+    }
+    EXPECT_FALSE(named.empty()) << profile->name;
+    EXPECT_FALSE(profile->source.empty()) << profile->name;
+  }
+}
+
+TEST(Spec, TheFourProfilesOfThisProjectAndCudaCoverEveryFormat) {
+  for (const Profile* profile : {&saturating, &ieee, &cuda13, &cuda13_nosat})
+    EXPECT_EQ(profile->rows.size(), all_formats.size()) << profile->name;
 }
 
 }  // namespace

@@ -122,6 +122,7 @@ TEST(RoundTrip, EveryCodeOfEveryFormatUpTo16BitsEncodesToItself) {
     for (std::uint32_t code = 0; code <= code_mask(*spec); ++code) {
       const Value v = decode(*spec, code);
       if (v.is_nan()) continue;
+      if (spec == &int4 && code == 8) continue;  // -8, which no number becomes: below
       for (const Profile* profile : {&saturating, &ieee}) {
         const Policy policy = policy_of(*profile, *spec);
         if (v.is_infinite() && policy.overflow != Overflow::to_infinity) continue;
@@ -129,6 +130,17 @@ TEST(RoundTrip, EveryCodeOfEveryFormatUpTo16BitsEncodesToItself) {
       }
     }
   }
+}
+
+TEST(Int4, TheSixteenCodesAreTheNumbersOfTwosComplement) {
+  for (int n = -8; n <= 7; ++n) {
+    const auto code = static_cast<std::uint32_t>(n) & 0xF;
+    EXPECT_TRUE(decode(int4, code) == Value::finite(n)) << n;
+    EXPECT_FALSE(decode(int4, code).is_zero() && decode(int4, code).negative);
+  }
+  const Policy policy = policy_of(saturating, int4);
+  for (const int n : {-8, -9, -1000})
+    EXPECT_EQ(encode(int4, Value::finite(n), RoundingMode::toward_negative, policy), 0x9U);
 }
 
 }  // namespace

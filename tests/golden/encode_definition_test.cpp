@@ -28,7 +28,7 @@ std::vector<Candidate> all_candidates(const FormatSpec& spec, const Exact& next_
   if (spec.sign_bits != 0) {
     list.push_back({-next_above_max, top + 1, true});
     for (std::uint32_t code = top; code > 0; --code)
-      list.push_back({decode(spec, code | sign_mask(spec)).number, code, false});
+      list.push_back({decode(spec, with_sign(spec, code, true)).number, code, false});
   }
   for (std::uint32_t code = 0; code <= top; ++code)
     list.push_back({decode(spec, code).number, code, false});
@@ -83,9 +83,9 @@ std::uint32_t expected_code(const FormatSpec& spec, const std::vector<Candidate>
                             const Exact& x, RoundingMode mode, Overflow overflow) {
   const std::uint32_t sign = x.sign() < 0 ? sign_mask(spec) : 0;
   const std::optional<Candidate> c = choose(list, x, mode);
-  if (c && !c->beyond) return c->code | sign;
+  if (c && !c->beyond) return with_sign(spec, c->code, sign != 0);
   if (overflow == Overflow::saturate || rounds_inwards(mode, x.sign() < 0))
-    return max_finite_code(spec) | sign;
+    return with_sign(spec, max_finite_code(spec), sign != 0);
   if (overflow == Overflow::to_nan) return canonical_nan(spec) | sign;
   return (max_finite_code(spec) + 1) | sign;  // IEEE formats: Inf follows the largest finite code
 }
@@ -141,12 +141,13 @@ TEST_P(EncodeDefinition, HoldsForEveryModeAndOverflow) {
 }
 
 // A row that spec.h does not have: adding a format must not need more than a row.
-constexpr FormatSpec e3m2{"e3m2", 8, 1, 3, 2, 3, true, Specials::none, "test"};
+constexpr FormatSpec e3m3{"e3m3", 8, 1, 3, 3, 3, true, Specials::none, "test"};
 constexpr FormatSpec e4m2_ieee{"e4m2", 8, 1, 4, 2, 7, true, Specials::ieee, "test"};
 
 INSTANTIATE_TEST_SUITE_P(Formats, EncodeDefinition,
                          testing::Values(Case{&e2m1, 8}, Case{&e4m3, 480}, Case{&ue4m3, 480},
-                                         Case{&e8m0, 0x1p128}, Case{&e3m2, 32},
+                                         Case{&e8m0, 0x1p128}, Case{&e2m3, 8}, Case{&e3m2, 32},
+                                         Case{&e5m2, 65536}, Case{&int4, 8}, Case{&e3m3, 32},
                                          Case{&e4m2_ieee, 256}),
                          [](const auto& c) { return std::string(c.param.spec->name); });
 

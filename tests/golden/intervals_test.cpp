@@ -24,7 +24,7 @@ std::vector<Policy> expressible_policies(const FormatSpec& spec) {
   std::vector<Policy> policies;
   for (const Overflow overflow : {Overflow::saturate, Overflow::to_infinity, Overflow::to_nan})
     for (const NanRule nan : {NanRule::canonical, NanRule::keep_sign, NanRule::all_ones,
-                              NanRule::max_finite, NanRule::zero})
+                              NanRule::max_finite, NanRule::zero, NanRule::opposite_zero})
       for (const UnsignedRule rule :
            {UnsignedRule::clamp, UnsignedRule::nan, UnsignedRule::absolute}) {
         const Policy policy{overflow, nan, rule};
@@ -91,7 +91,8 @@ TEST_P(NarrowFormats, EveryModeAndPolicyIsCoveredAndAgreesWithBisection) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, NarrowFormats, testing::Values(&e2m1, &e4m3, &ue4m3, &e8m0),
+INSTANTIATE_TEST_SUITE_P(Formats, NarrowFormats,
+                         testing::Values(&e2m1, &e2m3, &e3m2, &e4m3, &e5m2, &ue4m3, &e8m0, &int4),
                          [](const auto& p) { return std::string(p.param->name); });
 
 class SixteenBitFormats : public testing::TestWithParam<const FormatSpec*> {};
