@@ -109,7 +109,11 @@ TEST(Html, PageIsWellFormedWhateverTheNames) {
 }
 
 TEST(Html, PageNeedsNothingElse) {
-  const std::string page = to_html(hostile_report());
+  std::string page = to_html(hostile_report());
+  // A link to another place of the page itself needs nothing.
+  const std::string inner = " href=\"#";
+  for (auto at = page.find(inner); at != std::string::npos; at = page.find(inner))
+    page.erase(at, inner.size());
   for (const char* reference : {"src=", "href=", "url(", "@import", "http:", "https:"}) {
     EXPECT_EQ(page.find(reference), std::string::npos) << reference;
   }
