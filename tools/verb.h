@@ -28,6 +28,7 @@ Action declare_formats(CLI::App& app);
 Action declare_convert(CLI::App& app);
 Action declare_quantize(CLI::App& app);
 Action declare_dequantize(CLI::App& app);
+Action declare_reencode(CLI::App& app);
 Action declare_certify(CLI::App& app);
 Action declare_vectors(CLI::App& app);
 Action declare_judge(CLI::App& app);
@@ -61,6 +62,10 @@ inline constexpr std::array verbs{
          "assay dequantize w.safetensors w.npy\n"
          "assay dequantize w.safetensors w.npy --json done.json\n",
          declare_dequantize},
+    Verb{"reencode", "turn MXFP4 into NVFP4 or FP8 blocks without losing a bit, or refuse",
+         "assay reencode --to nvfp4 w.safetensors w-nvfp4.safetensors\n"
+         "assay reencode --to fp8-deepseek-v4-weight w.safetensors w-fp8.safetensors\n",
+         declare_reencode},
     Verb{"certify", "hold a device's kernels against the golden model",
          "assay certify cpu\n"
          "assay certify cpu --profile gemm-nvfp4-1.0 --jobs 2 --junit report.xml\n"

@@ -9,32 +9,47 @@ namespace {
 
 double right_derivative(const WeightView& v) { return right_steps().scale_derivative(v); }
 
+/// Masks of the clip with its boundary inside; the others have their own mutants.
+bool closed(const WeightView& v) {
+  return v.estimator != Estimator::pact && v.estimator != Estimator::trust_mask;
+}
+bool right_mask(const WeightView& v) { return right_steps().passes(v); }
+
 constexpr std::array table{
     Mutant{"mask_boundary_outside", "the clip mask excludes |w| = 6 s",
            "pytorch/ao#4806: the clamp's subgradient", "mask_boundary_outside",
            [](Steps& s) {
              s.passes = [](const WeightView& v) {
+               if (!closed(v)) return right_mask(v);
                return v.estimator == Estimator::identity || std::fabs(v.w) < 6.0 * std::fabs(v.s);
              };
            }},
     Mutant{"mask_missing", "clipped weights keep their gradient", "nni#3159, oneflow#8649",
-           "mask_missing", [](Steps& s) { s.passes = [](const WeightView&) { return true; }; }},
+           "mask_missing",
+           [](Steps& s) {
+             s.passes = [](const WeightView& v) { return closed(v) || right_mask(v); };
+           }},
     Mutant{"mask_after_rounding", "the mask looks at the rounded weight, so it never masks",
            "pytorch/ao#4806", "mask_after_rounding",
            [](Steps& s) {
              s.passes = [](const WeightView& v) {
+               if (!closed(v)) return right_mask(v);
                return v.estimator == Estimator::identity || std::fabs(v.q) <= 6.0;
              };
            }},
     Mutant{"mask_always_on", "identity masks like clip_mask", "an estimator for another",
            "mask_always_on",
            [](Steps& s) {
-             s.passes = [](const WeightView& v) { return std::fabs(v.w) <= 6.0 * std::fabs(v.s); };
+             s.passes = [](const WeightView& v) {
+               if (!closed(v)) return right_mask(v);
+               return std::fabs(v.w) <= 6.0 * std::fabs(v.s);
+             };
            }},
     Mutant{"dscale_without_u", "d scale takes q for q - u", "LSQ's formula without its second term",
            "dscale_without_u",
            [](Steps& s) {
              s.scale_derivative = [](const WeightView& v) {
+               if (v.estimator != Estimator::lsq) return right_derivative(v);
                return std::fabs(v.w) <= 6.0 * std::fabs(v.s) ? v.q : right_derivative(v);
              };
            }},
@@ -42,6 +57,7 @@ constexpr std::array table{
            "LSQ without the clip", "dscale_u_everywhere",
            [](Steps& s) {
              s.scale_derivative = [](const WeightView& v) {
+               if (v.estimator != Estimator::lsq) return right_derivative(v);
                return v.s == 0.0 ? right_derivative(v) : v.q - v.w / v.s;
              };
            }},
@@ -65,17 +81,21 @@ constexpr std::array table{
            "a comparison turned round", "mask_inverted",
            [](Steps& s) {
              s.passes = [](const WeightView& v) {
+               if (!closed(v)) return right_mask(v);
                return v.estimator == Estimator::identity || std::fabs(v.w) > 6.0 * std::fabs(v.s);
              };
            }},
     Mutant{"dscale_sign", "d scale has the wrong sign", "gradient conventions", "dscale_sign",
            [](Steps& s) {
-             s.scale_derivative = [](const WeightView& v) { return -right_derivative(v); };
+             s.scale_derivative = [](const WeightView& v) {
+               return v.estimator == Estimator::lsq ? -right_derivative(v) : right_derivative(v);
+             };
            }},
     Mutant{"dscale_zero_outside", "d scale ignores clipped weights", "LSQ without the clipped term",
            "dscale_zero_outside",
            [](Steps& s) {
              s.scale_derivative = [](const WeightView& v) {
+               if (v.estimator != Estimator::lsq) return right_derivative(v);
                return std::fabs(v.w) > 6.0 * std::fabs(v.s) ? 0.0 : right_derivative(v);
              };
            }},

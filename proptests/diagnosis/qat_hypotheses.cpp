@@ -231,7 +231,19 @@ void append(std::vector<Hypothesis>& out, std::vector<QatError> rows,
 std::vector<Hypothesis> qat_hypotheses() {
   std::vector<Hypothesis> out;
   append(out, forward_errors(), forward);
-  append(out, backward_errors(), backward);
+  std::vector<QatError> errors = backward_errors();
+  for (QatError& row : errors)
+    row.spoil = [spoil = row.spoil](Model& q) {
+      spoil(q);
+      // Masks are those of the clip with its boundary inside, d scale is lsq's.
+      if (q.estimator == Estimator::pact || q.estimator == Estimator::trust_mask)
+        q.passes = nullptr;
+      if (q.estimator != Estimator::lsq) {
+        q.scale_derivative = nullptr;
+        q.gain = nullptr;
+      }
+    };
+  append(out, std::move(errors), backward);
   append(out, estimator_errors(), backward);
   for (const QuantizerError& row : quantizer_errors())
     out.push_back({row.id, row.name,

@@ -47,6 +47,11 @@ Value push_sum(Expected& to, const std::vector<std::vector<Value>>& products,
 /// What the factor makes of a gradient; a root by the lower end of an enclosure.
 void push_estimate(Expected& to, const QatWeight& weight, golden::GradientFactor factor,
                    float parameter, const Value& gradient, const golden::Bound& gradient_bound) {
+  if (factor == golden::GradientFactor::dge && weight.clip_side() > 0) {
+    // A gradient that should have been dropped: nothing says what the slope outside the range is.
+    to.push(RationalValue::zero(false), {false, 0, "the slope outside the range is not defined"});
+    return;
+  }
   const golden::Radical exact = golden::estimate(weight.estimated(), factor, gradient, parameter);
   golden::Bound bound =
       golden::estimate_bound(weight.estimated(), factor, gradient, gradient_bound, parameter);

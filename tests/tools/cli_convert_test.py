@@ -167,5 +167,58 @@ class Quantize(CliTest):
         self.assertEqual(self.dequantize()[1], [3.0] * 32 + [12.0] * 32)
 
 
+class Reencode(CliTest):
+    """Numbers and scales of MXFP4 that the theorems of docs/theorems.md put inside or outside."""
+
+    ROW = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0, -0.0] * 2
+
+    def mxfp4(self, *exponents):
+        values = [x * 2.0 ** e for e in exponents for x in self.ROW]
+        source = self.file("x.npy", f32(values, (len(exponents), 32)))
+        self.passes("quantize", "--block", "mxfp4-rceil", source, self.folder / "m.safetensors")
+        return values
+
+    def numbers(self, name):
+        self.passes("dequantize", self.folder / name, self.folder / "y.npy")
+        data = read_npy(self.folder / "y.npy")[2]
+        return list(struct.unpack("<%df" % (len(data) // 4), data))
+
+    def reencode(self, target):
+        return self.run_assay("reencode", "--to", target, self.folder / "m.safetensors",
+                              self.folder / "r.safetensors")
+
+    def test_nvfp4_up_to_a_spread_of_17(self):
+        values = self.mxfp4(0, -17, -3)
+        self.assertEqual(self.reencode("nvfp4").returncode, 0)
+        _, tensors = read_safetensors(self.folder / "r.safetensors")
+        self.assertEqual(tensors["tensor_scale"][2], struct.pack("<f", 2.0 ** -8))
+        self.assertEqual(tensors["scales"], ("U8", [3, 2], b"\x78\x78\x01\x01\x60\x60"))
+        self.assertEqual(self.numbers("r.safetensors"), values)
+
+    def test_nvfp4_names_the_block_that_is_lost(self):
+        self.mxfp4(0, -5, -18)
+        done = self.reencode("nvfp4")
+        self.assertEqual(done.returncode, 4)
+        self.assertIn("row 2, column 0", done.stderr)
+        self.assertFalse((self.folder / "r.safetensors").exists())
+
+    def test_fp8_up_to_a_spread_of_14(self):
+        values = self.mxfp4(0, -14)
+        self.assertEqual(self.reencode("fp8-deepseek-v4-weight").returncode, 0)
+        self.assertEqual(self.numbers("r.safetensors"), values)
+        self.mxfp4(0, -15)
+        done = self.reencode("fp8-deepseek-v4-weight")
+        self.assertEqual(done.returncode, 4)
+        self.assertIn("row 1, column 1", done.stderr)
+
+    def test_only_mxfp4(self):
+        self.mxfp4(0)
+        for target in ("mxfp4-floor", "article", "fp8-deepseek-v3"):
+            self.assertEqual(self.reencode(target).returncode, 4, target)
+        self.assertEqual(self.reencode("nvfp4").returncode, 0)
+        (self.folder / "r.safetensors").rename(self.folder / "m.safetensors")
+        self.assertEqual(self.reencode("nvfp4").returncode, 4)
+
+
 if __name__ == "__main__":
     unittest.main()
