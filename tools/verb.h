@@ -38,6 +38,7 @@ Action declare_diff(CLI::App& app);
 Action declare_reproduce(CLI::App& app);
 Action declare_replay(CLI::App& app);
 Action declare_bench(CLI::App& app);
+Action declare_mma(CLI::App& app);
 Action declare_mutants(CLI::App& app);
 
 inline constexpr std::array verbs{
@@ -98,6 +99,10 @@ inline constexpr std::array verbs{
          "assay list properties gemm.nvfp4_nvfp4\n"
          "assay list profiles gemm-nvfp4-1.0 --json profile.json\n",
          declare_list},
+    Verb{"mma", "compute dot products with the bits of a matrix unit",
+         "assay mma --list\n"
+         "assay mma --model hopper.wgmma.e4m3.f32 --a A.npy --b B.npy --c C.npy D.npy\n",
+         declare_mma},
     Verb{"mutants",
          "hold kernels that are wrong on purpose against the catalogue and name their faults",
          "assay mutants\n"
