@@ -11,6 +11,7 @@
 
 #include "mma/golden_dot.h"
 #include "mma/operand_families.h"
+#include "simulator/mma/unit.h"
 
 namespace assay::simulator {
 namespace {
@@ -40,8 +41,6 @@ TEST_P(EveryModel, IsTheDefinition) {
   std::mt19937_64 random(GetParam() + 1);
   const int cases = cases_of(200);
   for (const tests::Family family : tests::families) {
-    // Sums that are rounded in one go have no specials of their own in the definition's chain.
-    if (model.arithmetic == Arithmetic::rounded && family == tests::Family::raw) continue;
     for (int i = 0; i < cases; ++i) {
       const std::size_t steps = i % 8 == 0 ? 2 : 1;
       const Operands o = draw(model, family, steps * static_cast<std::size_t>(model.step), random);
@@ -51,6 +50,23 @@ TEST_P(EveryModel, IsTheDefinition) {
     }
   }
 }
+/// The code that the probe runs on a GPU.
+TEST_P(EveryModel, IsTheUnit) {
+  const MmaModel& model = all_mma_models()[GetParam()];
+  if (!has_unit(model)) return;
+  const MmaUnit unit = unit_of(model);
+  std::mt19937_64 random(GetParam() + 1000);
+  for (const tests::Family family : tests::families) {
+    for (int i = 0; i < 400; ++i) {
+      const Operands o = draw(model, family, static_cast<std::size_t>(model.step), random);
+      const auto a = [&o](int k) { return o.a[static_cast<std::size_t>(k)]; };
+      const auto b = [&o](int k) { return o.b[static_cast<std::size_t>(k)]; };
+      ASSERT_EQ(unit_dot(unit, a, b, model.step, o.c), dot(model, {o.a, o.b, o.c}))
+          << model.name << " " << tests::family_names[static_cast<int>(family)] << " " << show(o);
+    }
+  }
+}
+
 std::string title(const testing::TestParamInfo<std::size_t>& info) {
   std::string text = all_mma_models()[info.param].name;
   for (char& c : text)

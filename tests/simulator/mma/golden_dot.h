@@ -138,11 +138,9 @@ class GoldenDot {
 
   [[nodiscard]] std::uint32_t rounded(const DotOperands& o, std::size_t k, std::size_t end,
                                       std::uint32_t c) const {
-    golden::Rational sum = 0;
-    for (; k < end; ++k) sum += (a(o.a[k]).value.number * b(o.b[k]).value.number).rational();
-    sum += golden::decode(*model_.d, c).number.rational();
-    return golden::encode(*model_.d, golden::RationalValue::finite(sum),
-                          formats::RoundingMode::nearest_even,
+    golden::Value sum = golden::decode(*model_.d, c);
+    for (; k < end; ++k) sum = sum + a(o.a[k]).value * b(o.b[k]).value;
+    return golden::encode(*model_.d, sum, formats::RoundingMode::nearest_even,
                           golden::policy_of(formats::ieee, *model_.d));
   }
 
