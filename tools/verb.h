@@ -36,6 +36,7 @@ Action declare_report(CLI::App& app);
 Action declare_verify_package(CLI::App& app);
 Action declare_diff(CLI::App& app);
 Action declare_reproduce(CLI::App& app);
+Action declare_probe(CLI::App& app);
 Action declare_replay(CLI::App& app);
 Action declare_bench(CLI::App& app);
 Action declare_mma(CLI::App& app);
@@ -109,6 +110,10 @@ inline constexpr std::array verbs{
          "assay mutants --only ties_away --json mutants.json\n"
          "assay mutants libwrong.so --truth faults.json\n",
          declare_mutants},
+    Verb{"probe", "run the matrix instructions of the GPU at hand beside their models",
+         "assay probe --json probe.json\n"
+         "assay probe --model hopper.wgmma.e4m3.f32 --outputs 1e9\n",
+         declare_probe},
     Verb{"replay", "run a recorded training step under precision recipes",
          "assay replay embedded --recipe nvfp4\n"
          "assay replay embedded --recipe nvfp4 --recipe mxfp4-rceil --html report.html\n"
