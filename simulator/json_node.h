@@ -56,6 +56,10 @@ class JsonNode {
     }
     return v;
   }
+  [[nodiscard]] bool truth() const {
+    if (!value_->is_boolean()) fail("must be true or false");
+    return value_->get<bool>();
+  }
   /// A misspelt key would silently mean the default, so every key must be known.
   void only(std::initializer_list<std::string_view> keys) const {
     if (!value_->is_object()) fail("must be an object");

@@ -60,7 +60,8 @@ nlohmann::ordered_json describe(const MmaModel& m) {
                              {"fraction_bits", m.fraction_bits},
                              {"conversion", name_of(m.conversion)},
                              {"zero_exponent", m.zero_exponent},
-                             {"zero_rule", name_of(m.zero_rule)}};
+                             {"zero_rule", name_of(m.zero_rule)},
+                             {"signed_underflow", m.signed_underflow}};
   if (m.scale != nullptr) {
     row["scale"] = m.scale->name;
     row["scale_block"] = m.scale_block;

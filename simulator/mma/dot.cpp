@@ -84,13 +84,14 @@ struct Output {
   const FormatSpec& spec;
   int kept_bits;  ///< of the fraction
   bool nearest;
+  bool signed_underflow = true;
 };
-Output output_of(const FormatSpec& d, Conversion conversion) {
+Output output_of(const FormatSpec& d, Conversion conversion, bool signed_underflow = true) {
   const bool nearest = conversion == Conversion::rne_fp16 || conversion == Conversion::rne_fp32;
-  return {d, conversion == Conversion::rz_e8m13 ? 13 : d.mantissa_bits, nearest};
+  return {d, conversion == Conversion::rz_e8m13 ? 13 : d.mantissa_bits, nearest, signed_underflow};
 }
 
-/// The one conversion of +-magnitude * 2^unit. The sign of a magnitude that rounds to 0 stays.
+/// The one conversion of +-magnitude * 2^unit.
 std::uint32_t convert(bool negative, Wide magnitude, int unit, const Output& out) {
   const FormatSpec& d = out.spec;
   const std::uint32_t sign = negative ? 1U << (d.exponent_bits + d.mantissa_bits) : 0;
@@ -107,6 +108,7 @@ std::uint32_t convert(bool negative, Wide magnitude, int unit, const Output& out
     const Wide rest = magnitude & ((half << 1) - 1);
     if (out.nearest && (rest > half || (rest == half && (kept & 1) != 0))) ++kept;
   }
+  if (kept == 0 && !out.signed_underflow) return 0;
   if (kept >> (out.kept_bits + 1) != 0) {  // rounding carried into the next binade
     kept >>= 1;
     ++exponent;
@@ -172,7 +174,7 @@ class Chain {
   Chain(const MmaModel& model, const DotOperands& o) : model_(model), o_(o) {}
 
   std::uint32_t fused() const {
-    const Output out = output_of(*model_.d, model_.conversion);
+    const Output out = output_of(*model_.d, model_.conversion, model_.signed_underflow);
     std::uint32_t c = o_.c;
     for (std::size_t k = 0; k < o_.a.size(); k += step()) {
       std::vector<Number> terms;
@@ -188,7 +190,7 @@ class Chain {
 
   std::uint32_t grouped() const {
     constexpr std::size_t group = 16;
-    const Output out = output_of(*model_.d, model_.conversion);
+    const Output out = output_of(*model_.d, model_.conversion, model_.signed_underflow);
     std::uint32_t c = o_.c;
     for (std::size_t k = 0; k < o_.a.size(); k += step()) {
       std::vector<Number> terms;
@@ -200,7 +202,7 @@ class Chain {
   }
 
   std::uint32_t lowered() const {
-    const Output out = output_of(*model_.d, model_.conversion);
+    const Output out = output_of(*model_.d, model_.conversion, model_.signed_underflow);
     std::uint32_t c = o_.c;
     for (std::size_t k = 0; k < o_.a.size(); k += step()) {
       std::uint32_t t = 0;

@@ -49,6 +49,7 @@ FastStep step_of(const MmaModel& m) {
   s.bias = m.d->bias;
   s.kept_bits = m.conversion == Conversion::rz_e8m13 ? 13 : m.d->mantissa_bits;
   s.nearest = m.conversion == Conversion::rne_fp16;
+  s.signed_underflow = m.signed_underflow;
   s.scale_block = m.scale_block;
   return s;
 }

@@ -18,6 +18,7 @@ struct FastStep {
   bool zero_is_floor = false;
   int mantissa_bits = 0, bias = 0, kept_bits = 0;  ///< of D
   bool nearest = false;
+  bool signed_underflow = true;
   int scale_block = 0;  ///< 0: none
 };
 
@@ -63,6 +64,7 @@ inline std::uint32_t fast_convert(const FastStep& s, std::int64_t sum, int unit)
     const std::uint64_t rest = magnitude & (half | (half - 1));
     if (s.nearest && (rest > half || (rest == half && (kept & 1) != 0))) ++kept;
   }
+  if (kept == 0 && !s.signed_underflow) return 0;
   if (kept >> (s.kept_bits + 1) != 0) {
     kept >>= 1;
     ++exponent;

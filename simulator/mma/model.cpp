@@ -25,6 +25,7 @@ MmaModel expand(const mma_table::Row& row, const mma_table::Input& a, const mma_
   m.fraction_bits = row.fraction_bits;
   m.conversion = row.conversion;
   m.zero_exponent = row.zero_exponent;
+  m.signed_underflow = row.signed_underflow;
   m.scale = row.scale;
   m.scale_block = row.scale_block;
   m.evidence = row.evidence;

@@ -69,13 +69,16 @@ struct MmaModel {
   const formats::FormatSpec* a = nullptr;
   const formats::FormatSpec* b = nullptr;
   const formats::FormatSpec* d = nullptr;  ///< fp32 or fp16
-  int ignored_bits = 0;   ///< low bits of an operand word that the unit does not read (tf32: 13)
-  int step = 0;           ///< L: products of one rounding
-  int shortest_k = 0;     ///< K of the shortest instruction; below `step` it is a whole step
+  int ignored_bits = 0;  ///< low bits of an operand word that the unit does not read (tf32: 13)
+  int step = 0;          ///< L: products of one rounding
+  /// K of the shortest instruction, `step` or less. That the products it lacks are zero terms
+  /// cannot be observed: they matter where c = 0 only, which is one already.
+  int shortest_k = 0;
   int fraction_bits = 0;  ///< F
   Conversion conversion = Conversion::rz_fp32;
   int zero_exponent = 0;
   ZeroRule zero_rule = ZeroRule::term;
+  bool signed_underflow = true;                ///< a nonzero sum that rounds to zero keeps its sign
   const formats::FormatSpec* scale = nullptr;  ///< of block scales; nullptr: none
   int scale_block = 0;                         ///< elements along k that share one
   Evidence evidence = Evidence::published;

@@ -38,8 +38,8 @@ Enum choice(const JsonNode& node, const char* key, const std::array<std::string_
 
 MmaModel parse(const JsonNode& node) {
   node.only({"name", "arithmetic", "a", "b", "d", "ignored_bits", "step", "shortest_k",
-             "fraction_bits", "conversion", "zero_exponent", "zero_rule", "scale", "scale_block",
-             "evidence", "evidence_text", "source"});
+             "fraction_bits", "conversion", "zero_exponent", "zero_rule", "signed_underflow",
+             "scale", "scale_block", "evidence", "evidence_text", "source"});
   MmaModel m;
   m.name = node.at("name").text();
   m.a = format(node.at("a"));
@@ -53,6 +53,7 @@ MmaModel parse(const JsonNode& node) {
   m.conversion = static_cast<Conversion>(node.at("conversion").choice(conversions));
   m.zero_exponent = integer(node, 0, "zero_exponent");
   m.zero_rule = choice(node, "zero_rule", zero_rules, m.zero_rule);
+  m.signed_underflow = !node.has("signed_underflow") || node.at("signed_underflow").truth();
   if (node.has("scale")) m.scale = format(node.at("scale"));
   m.scale_block = integer(node, 0, "scale_block");
   m.evidence = choice(node, "evidence", evidences, Evidence::conjectured);

@@ -65,6 +65,7 @@ struct Row {
   Arithmetic arithmetic = Arithmetic::fused;
   const formats::FormatSpec* scale = nullptr;
   int scale_block = 0;
+  bool signed_underflow = true;
 };
 
 inline constexpr auto* fp32 = &formats::fp32;
@@ -99,14 +100,14 @@ inline constexpr Row rows[] = {
   {"ada.mma",         f8,       fp16, 16, 16, 13, rne_fp16,  -21,  captured,  ada},
   {"hopper.mma",      tf32,     fp32, 8,  4,  25, rz_fp32,   -133, captured,  hopper},
   {"hopper.mma",      f16_bf16, fp32, 16, 8,  25, rz_fp32,   -133, captured,  hopper},
-  {"hopper.mma",      f16,      fp16, 16, 8,  25, rne_fp16,  -22,  captured,  hopper},
+  {"hopper.mma",      f16,      fp16, 16, 8,  25, rne_fp16,  -21,   captured,  hopper, "X, K", fused, nullptr, 0, false},
   {"hopper.mma",      f8,       fp32, 32, 32, 25, rz_fp32,   -133, published, "this project's model; see the probe's evidence", "this project", lowered},
-  {"hopper.mma",      f8,       fp16, 32, 32, 25, rne_fp16,  -22,  captured,  hopper, "this project", lowered},
+  {"hopper.mma",      f8,       fp16, 32, 32, 25, rne_fp16,  -21,   captured,  hopper, "this project", lowered, nullptr, 0, false},
   {"hopper.wgmma",    tf32,     fp32, 8,  8,  25, rz_fp32,   -133, published, no_gpu},
   {"hopper.wgmma",    f16_bf16, fp32, 16, 16, 25, rz_fp32,   -133, published, no_gpu},
-  {"hopper.wgmma",    f16,      fp16, 16, 16, 25, rne_fp16,  -133, published, no_gpu},
+  {"hopper.wgmma",    f16,      fp16, 16, 16, 25, rne_fp16,  -21,  published, no_gpu, "X, K", fused, nullptr, 0, false},
   {"hopper.wgmma",    f8,       fp32, 32, 32, 13, rz_e8m13,  -133, captured,  hopper},
-  {"hopper.wgmma",    f8,       fp16, 32, 32, 13, rne_fp16,  -133, published, no_gpu},
+  {"hopper.wgmma",    f8,       fp16, 32, 32, 13, rne_fp16,  -21,  published, no_gpu, "X, K", fused, nullptr, 0, false},
   {"blackwell.mma",   tf32,     fp32, 8,  4,  25, rz_fp32,   -133, captured,  b200},
   {"blackwell.mma",   f16_bf16, fp32, 16, 8,  25, rz_fp32,   -133, captured,  b200},
   {"blackwell.mma",   f16,      fp16, 16, 8,  25, rne_fp16,  -22,  captured,  b200},

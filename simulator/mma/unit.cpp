@@ -31,6 +31,7 @@ MmaUnit unit_of(const MmaModel& m) {
   u.kept_bits = m.conversion == Conversion::rz_e8m13 ? 13 : m.d->mantissa_bits;
   u.zero_is_floor = m.zero_rule == ZeroRule::floor;
   u.nearest = m.conversion == Conversion::rne_fp16;
+  u.signed_underflow = m.signed_underflow;
   u.lowered = m.arithmetic == Arithmetic::lowered;
   return u;
 }

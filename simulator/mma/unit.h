@@ -21,7 +21,7 @@ struct UnitFormat {
 struct MmaUnit {
   UnitFormat a, b, d;
   int step, fraction_bits, zero_exponent, kept_bits;
-  bool zero_is_floor, nearest, lowered;
+  bool zero_is_floor, nearest, lowered, signed_underflow;
 };
 
 /// Whether there is a unit for the model.
@@ -99,6 +99,7 @@ ASSAY_HOST_DEVICE inline std::uint32_t unit_convert(const MmaUnit& u, std::int64
     const std::uint64_t rest = magnitude & (half | (half - 1));
     if (nearest && (rest > half || (rest == half && (kept & 1) != 0))) ++kept;
   }
+  if (kept == 0 && !u.signed_underflow) return 0;
   if (kept >> (kept_bits + 1) != 0) {
     kept >>= 1;
     ++exponent;

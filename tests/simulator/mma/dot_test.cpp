@@ -42,8 +42,8 @@ TEST_P(EveryModel, IsTheDefinition) {
   const int cases = cases_of(200);
   for (const tests::Family family : tests::families) {
     for (int i = 0; i < cases; ++i) {
-      const std::size_t steps = i % 8 == 0 ? 2 : 1;
-      const Operands o = draw(model, family, steps * static_cast<std::size_t>(model.step), random);
+      const int k = i % 8 == 0 ? 2 * model.step : i % 8 == 1 ? model.shortest_k : model.step;
+      const Operands o = draw(model, family, static_cast<std::size_t>(k), random);
       const DotOperands operands{o.a, o.b, o.c, o.scale_a, o.scale_b};
       ASSERT_EQ(dot(model, operands), golden(operands))
           << model.name << " " << tests::family_names[static_cast<int>(family)] << " " << show(o);
@@ -58,10 +58,11 @@ TEST_P(EveryModel, IsTheUnit) {
   std::mt19937_64 random(GetParam() + 1000);
   for (const tests::Family family : tests::families) {
     for (int i = 0; i < 400; ++i) {
-      const Operands o = draw(model, family, static_cast<std::size_t>(model.step), random);
-      const auto a = [&o](int k) { return o.a[static_cast<std::size_t>(k)]; };
-      const auto b = [&o](int k) { return o.b[static_cast<std::size_t>(k)]; };
-      ASSERT_EQ(unit_dot(unit, a, b, model.step, o.c), dot(model, {o.a, o.b, o.c}))
+      const int k = i % 4 == 0 ? model.shortest_k : model.step;
+      const Operands o = draw(model, family, static_cast<std::size_t>(k), random);
+      const auto a = [&o](int j) { return o.a[static_cast<std::size_t>(j)]; };
+      const auto b = [&o](int j) { return o.b[static_cast<std::size_t>(j)]; };
+      ASSERT_EQ(unit_dot(unit, a, b, k, o.c), dot(model, {o.a, o.b, o.c}))
           << model.name << " " << tests::family_names[static_cast<int>(family)] << " " << show(o);
     }
   }

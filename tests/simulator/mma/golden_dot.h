@@ -72,6 +72,11 @@ class GoldenDot {
 
   [[nodiscard]] std::uint32_t convert(const golden::Value& x) const {
     if (x.is_nan()) return golden::magnitude_mask(*model_.d);
+    const std::uint32_t code = rounded(x);
+    const bool underflow = (code & golden::magnitude_mask(*model_.d)) == 0;
+    return underflow && !model_.signed_underflow ? 0 : code;
+  }
+  [[nodiscard]] std::uint32_t rounded(const golden::Value& x) const {
     if (model_.conversion == Conversion::rz_e8m13) return golden::truncate_to(*model_.d, 13, x);
     if (model_.conversion == Conversion::rz_fp32) return golden::truncate_to(*model_.d, 23, x);
     return golden::encode(*model_.d, x, formats::RoundingMode::nearest_even,
@@ -98,6 +103,9 @@ class GoldenDot {
       if (model_.scale != nullptr) t = times(times(t, scale(o.scale_a, k)), scale(o.scale_b, k));
       terms.push_back(t);
     }
+    if (terms.size() <=
+        static_cast<std::size_t>(model_.step))  // the products that a short one lacks
+      terms.push_back({golden::Value::zero(false), 0, true});
     return convert(golden::fused_sum(terms, step()));
   }
 
