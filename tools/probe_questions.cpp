@@ -55,12 +55,6 @@ void not_numbers(const MmaModel& m, std::vector<ProbeQuestion>& out) {
   const std::uint32_t inf = infinity(*m.a);
   out.push_back(
       {"nan.payload", "what a NaN with the lowest payload bit becomes", {inf | 1U}, {one}, 0});
-  if (m.ignored_bits != 0)
-    out.push_back({"nan.payload_kept",
-                   "what a NaN with the lowest payload bit that is read becomes",
-                   {inf | 1U << m.ignored_bits},
-                   {one},
-                   0});
   out.push_back({"infinity.times_zero", "Inf * 0", {inf}, {0}, 0});
   out.push_back({"infinity.both_signs", "Inf - Inf", {inf, inf | sign_of(*m.a)}, {one, one}, 0});
   out.push_back(
@@ -135,10 +129,24 @@ void zero_exponent_f16(const MmaModel& m, std::vector<ProbeQuestion>& out) {
   }
 }
 
+/// What rounds to zero: -2^-(last bit + 3).
+void underflow(const MmaModel& m, std::vector<ProbeQuestion>& out) {
+  const int exponent = 1 - m.d->bias - m.d->mantissa_bits - 3;
+  const std::uint32_t x = power(*m.a, exponent / 2);
+  const std::uint32_t y = power(*m.b, exponent - exponent / 2);
+  if (x == 0 || y == 0) return;
+  out.push_back({"underflow.negative",
+                 "the sign of a negative product that rounds to zero",
+                 {x | sign_of(*m.a)},
+                 {y},
+                 0});
+  out.push_back(
+      {"underflow.negative_c", "the same with c = -0", {x | sign_of(*m.a)}, {y}, sign_of(*m.d)});
+}
+
 void small(const MmaModel& m, std::vector<ProbeQuestion>& out) {
   const std::uint32_t one = power(*m.b, 0);
-  out.push_back(
-      {"subnormal.operand", "the smallest number of A counts", {1U << m.ignored_bits}, {one}, 0});
+  out.push_back({"subnormal.operand", "the smallest number of A counts", {1U}, {one}, 0});
   out.push_back({"subnormal.c", "the smallest number of C stays", {}, {}, 1});
   out.push_back({"subnormal.c_negative",
                  "the smallest negative number of C stays",
@@ -154,12 +162,23 @@ std::vector<ProbeQuestion> probe_questions(const MmaModel& model, int k) {
   zeros(model, k, out);
   not_numbers(model, out);
   overflow(model, out);
+  underflow(model, out);
   small(model, out);
   zero_exponent_f32(model, out);
   zero_exponent_f16(model, out);
   for (ProbeQuestion& q : out) {
     q.a.resize(static_cast<std::size_t>(k));
     q.b.resize(static_cast<std::size_t>(k));
+    for (std::uint32_t& code : q.a) code <<= model.a->storage_shift;
+    for (std::uint32_t& code : q.b) code <<= model.b->storage_shift;
+  }
+  if (model.a->storage_shift != 0) {
+    ProbeQuestion q{"nan.payload_below", "what a NaN becomes whose payload is not read",
+                    std::vector<std::uint32_t>(static_cast<std::size_t>(k)),
+                    std::vector<std::uint32_t>(static_cast<std::size_t>(k))};
+    q.a[0] = infinity(*model.a) << model.a->storage_shift | 1U;
+    q.b[0] = power(*model.b, 0) << model.b->storage_shift;
+    out.push_back(std::move(q));
   }
   return out;
 }

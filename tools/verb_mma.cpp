@@ -42,10 +42,7 @@ std::vector<MmaModel> load(const Options& options) {
 }
 
 std::string input_of(const MmaModel& m) {
-  const auto name = [&m](const FormatSpec& spec) {
-    return m.ignored_bits == 13 ? std::string("tf32") : std::string(spec.name);
-  };
-  return name(*m.a) + (m.a == m.b ? "" : " x " + name(*m.b));
+  return std::string(m.a->name) + (m.a == m.b ? "" : " x " + std::string(m.b->name));
 }
 
 nlohmann::ordered_json describe(const MmaModel& m) {
@@ -54,7 +51,6 @@ nlohmann::ordered_json describe(const MmaModel& m) {
                              {"a", m.a->name},
                              {"b", m.b->name},
                              {"d", m.d->name},
-                             {"ignored_bits", m.ignored_bits},
                              {"step", m.step},
                              {"shortest_k", m.shortest_k},
                              {"fraction_bits", m.fraction_bits},

@@ -68,10 +68,11 @@ ASSAY_HOST_DEVICE inline std::uint32_t finite_code(const simulator::UnitFormat& 
   return special ? code ^ 1U << f.mantissa_bits : code;
 }
 
-/// The code at one place. `f` is its format, `fraction_bits` the F of the model.
-ASSAY_HOST_DEVICE inline std::uint32_t draw_probe_code(const ProbePlace& p,
-                                                       const simulator::UnitFormat& f,
-                                                       int fraction_bits) {
+/// The code at one place, without the bits below it. `f` is its format, `fraction_bits` the F of
+/// the model.
+ASSAY_HOST_DEVICE inline std::uint32_t draw_shifted_code(const ProbePlace& p,
+                                                         const simulator::UnitFormat& f,
+                                                         int fraction_bits) {
   formats::PhiloxWords w = probe_words(p, p.k);
   // Most second elements of a pair repeat the first one, A's with the other sign.
   const bool repeats = p.family == ProbeFamily::cancellation && p.role != ProbeRole::c &&
@@ -111,6 +112,15 @@ ASSAY_HOST_DEVICE inline std::uint32_t draw_probe_code(const ProbePlace& p,
       if (p.role == ProbeRole::c) return with_exponent(f, bits, -f.bias + (large ? 1 : 0));
       return with_exponent(f, bits, large ? level : -f.bias + static_cast<int>(w.w[2] % 3));
   }
+}
+
+/// The array element at one place: the code, and noise in the bits that are not read.
+ASSAY_HOST_DEVICE inline std::uint32_t draw_probe_code(const ProbePlace& p,
+                                                       const simulator::UnitFormat& f,
+                                                       int fraction_bits) {
+  const std::uint32_t code = draw_shifted_code(p, f, fraction_bits);
+  if (f.storage_shift == 0) return code;
+  return code << f.storage_shift | probe_words(p, p.k).w[3] >> (32 - f.storage_shift);
 }
 
 }  // namespace assay::kernels::cuda

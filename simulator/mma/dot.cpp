@@ -234,8 +234,8 @@ class Chain {
 
  private:
   [[nodiscard]] std::size_t step() const { return static_cast<std::size_t>(model_.step); }
-  [[nodiscard]] Number element(const FormatSpec& spec, std::uint32_t code) const {
-    return read(spec, code >> model_.ignored_bits << model_.ignored_bits);
+  [[nodiscard]] static Number element(const FormatSpec& spec, std::uint32_t code) {
+    return read(spec, code >> spec.storage_shift);
   }
   [[nodiscard]] Number scale_a(std::size_t k) const {
     return read(*model_.scale, o_.scale_a[k / static_cast<std::size_t>(model_.scale_block)]);

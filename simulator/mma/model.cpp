@@ -19,7 +19,6 @@ MmaModel expand(const mma_table::Row& row, const mma_table::Input& a, const mma_
   m.a = a.spec;
   m.b = b.spec;
   m.d = row.d;
-  m.ignored_bits = a.ignored_bits;
   m.step = row.step;
   m.shortest_k = row.shortest_k;
   m.fraction_bits = row.fraction_bits;
@@ -30,6 +29,10 @@ MmaModel expand(const mma_table::Row& row, const mma_table::Input& a, const mma_
   m.scale_block = row.scale_block;
   m.evidence = row.evidence;
   m.evidence_text = row.evidence_text;
+  if (row.evidence == Evidence::captured && &a != &b) {  // nobody captured mixed inputs
+    m.evidence = Evidence::published;
+    m.evidence_text = "not run with mixed inputs";
+  }
   m.source = row.source;
   return m;
 }
@@ -80,7 +83,6 @@ void require_valid(const MmaModel& m) {
   // terms.
   require(m.fraction_bits >= 0 && m.fraction_bits <= 60, "fraction_bits must lie in 0 to 60");
   require(m.zero_exponent >= -1000 && m.zero_exponent <= 0, "zero_exponent must lie in -1000 to 0");
-  require(m.ignored_bits >= 0 && m.ignored_bits < 24, "ignored_bits must lie in 0 to 23");
   require((m.scale == nullptr) == (m.scale_block == 0), "scale and scale_block belong together");
   require(m.scale == nullptr || m.step % m.scale_block == 0, "scale_block must divide step");
   require(m.arithmetic != Arithmetic::grouped ||
@@ -91,8 +93,7 @@ void require_valid(const MmaModel& m) {
   require(m.arithmetic != Arithmetic::lowered || (m.step % 4 == 0 && m.a->storage_bits == 8 &&
                                                   m.b->storage_bits == 8 && m.scale == nullptr),
           "lowered takes 8-bit elements without scales, four at a time");
-  require(m.arithmetic != Arithmetic::rounded ||
-              (m.conversion == Conversion::rne_fp32 && m.ignored_bits == 0),
+  require(m.arithmetic != Arithmetic::rounded || (m.conversion == Conversion::rne_fp32),
           "rounded sums end in rne_fp32");
 }
 

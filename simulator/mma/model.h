@@ -69,8 +69,7 @@ struct MmaModel {
   const formats::FormatSpec* a = nullptr;
   const formats::FormatSpec* b = nullptr;
   const formats::FormatSpec* d = nullptr;  ///< fp32 or fp16
-  int ignored_bits = 0;  ///< low bits of an operand word that the unit does not read (tf32: 13)
-  int step = 0;          ///< L: products of one rounding
+  int step = 0;                            ///< L: products of one rounding
   /// K of the shortest instruction, `step` or less. That the products it lacks are zero terms
   /// cannot be observed: they matter where c = 0 only, which is one already.
   int shortest_k = 0;

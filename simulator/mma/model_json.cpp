@@ -37,16 +37,15 @@ Enum choice(const JsonNode& node, const char* key, const std::array<std::string_
 }
 
 MmaModel parse(const JsonNode& node) {
-  node.only({"name", "arithmetic", "a", "b", "d", "ignored_bits", "step", "shortest_k",
-             "fraction_bits", "conversion", "zero_exponent", "zero_rule", "signed_underflow",
-             "scale", "scale_block", "evidence", "evidence_text", "source"});
+  node.only({"name", "arithmetic", "a", "b", "d", "step", "shortest_k", "fraction_bits",
+             "conversion", "zero_exponent", "zero_rule", "signed_underflow", "scale", "scale_block",
+             "evidence", "evidence_text", "source"});
   MmaModel m;
   m.name = node.at("name").text();
   m.a = format(node.at("a"));
   m.b = node.has("b") ? format(node.at("b")) : m.a;
   m.d = format(node.at("d"));
   m.arithmetic = choice(node, "arithmetic", arithmetics, m.arithmetic);
-  m.ignored_bits = integer(node, 0, "ignored_bits");
   m.step = static_cast<int>(node.at("step").integer(1, 1024));
   m.shortest_k = integer(node, m.step, "shortest_k");
   m.fraction_bits = integer(node, 0, "fraction_bits");

@@ -4,11 +4,11 @@
 namespace assay::simulator {
 namespace {
 
-UnitFormat format_of(const formats::FormatSpec& spec, int ignored_bits) {
+UnitFormat format_of(const formats::FormatSpec& spec) {
   return {spec.mantissa_bits,
           spec.exponent_bits,
           spec.bias,
-          ignored_bits,
+          spec.storage_shift,
           spec.specials == formats::Specials::ieee,
           spec.specials == formats::Specials::nan_all_ones};
 }
@@ -22,9 +22,9 @@ bool has_unit(const MmaModel& m) {
 
 MmaUnit unit_of(const MmaModel& m) {
   MmaUnit u{};
-  u.a = format_of(*m.a, m.ignored_bits);
-  u.b = format_of(*m.b, m.ignored_bits);
-  u.d = format_of(*m.d, 0);
+  u.a = format_of(*m.a);
+  u.b = format_of(*m.b);
+  u.d = format_of(*m.d);
   u.step = m.step;
   u.fraction_bits = m.fraction_bits;
   u.zero_exponent = m.zero_exponent;

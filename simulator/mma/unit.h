@@ -13,7 +13,7 @@ namespace assay::simulator {
 
 /// How codes of one format are read.
 struct UnitFormat {
-  int mantissa_bits, exponent_bits, bias, ignored_bits;
+  int mantissa_bits, exponent_bits, bias, storage_shift;
   bool has_infinity;  ///< exponent all ones is Inf and NaN
   bool all_ones_nan;  ///< only all ones is NaN
 };
@@ -36,19 +36,18 @@ struct UnitTerm {
 };
 
 ASSAY_HOST_DEVICE inline UnitTerm unit_read(const UnitFormat& f, std::uint32_t code) {
-  code = code >> f.ignored_bits << f.ignored_bits;
+  code >>= f.storage_shift;
   const std::uint32_t mantissa = code & ((1U << f.mantissa_bits) - 1);
   const std::uint32_t top = (1U << f.exponent_bits) - 1;
   const std::uint32_t field = code >> f.mantissa_bits & top;
   UnitTerm t{};
   t.negative = (code >> (f.mantissa_bits + f.exponent_bits) & 1U) != 0;
-  t.fraction_bits = f.mantissa_bits - f.ignored_bits;
+  t.fraction_bits = f.mantissa_bits;
   if (field == top) {
     if (f.has_infinity) t.kind = mantissa == 0 ? 1 : 2;
     if (f.all_ones_nan && mantissa == (1U << f.mantissa_bits) - 1) t.kind = 2;
   }
-  const std::uint32_t whole = mantissa | (field == 0 ? 0 : 1U << f.mantissa_bits);
-  t.significand = whole >> f.ignored_bits;
+  t.significand = mantissa | (field == 0 ? 0 : 1U << f.mantissa_bits);
   if (t.negative) t.significand = -t.significand;
   t.exponent = static_cast<int>(field == 0 ? 1 : field) - f.bias;
   return t;

@@ -56,10 +56,10 @@ class GoldenDot {
     for (std::uint32_t code = 0; code >> spec.storage_bits == 0; ++code)
       table.push_back(golden::fused_operand(spec, code));
   }
-  [[nodiscard]] Operand read(const formats::FormatSpec& spec, const Table& table,
-                             std::uint32_t code) const {
+  [[nodiscard]] static Operand read(const formats::FormatSpec& spec, const Table& table,
+                                    std::uint32_t code) {
     if (!table.empty()) return table[code];
-    return golden::fused_operand(spec, code & ~((1U << model_.ignored_bits) - 1));
+    return golden::fused_operand(spec, code >> spec.storage_shift);
   }
   [[nodiscard]] Operand a(std::uint32_t code) const { return read(*model_.a, a_, code); }
   [[nodiscard]] Operand b(std::uint32_t code) const { return read(*model_.b, b_, code); }

@@ -153,6 +153,14 @@ inline Operands draw(const MmaModel& m, Family family, std::size_t k, std::mt199
       break;
   }
   if (random() % 8 == 0) o.c = 0;
+  // An array element may have bits below the code; units do not read them.
+  const auto below = [&random](std::vector<std::uint32_t>& codes, int shift) {
+    for (std::uint32_t& code : codes)
+      code =
+          code << shift | (shift == 0 ? 0 : static_cast<std::uint32_t>(random() >> (64 - shift)));
+  };
+  below(o.a, m.a->storage_shift);
+  below(o.b, m.b->storage_shift);
   if (m.scale == nullptr) return o;
   CodeSource s(*m.scale, random);
   for (std::size_t i = 0; i < k / static_cast<std::size_t>(m.scale_block); ++i) {
