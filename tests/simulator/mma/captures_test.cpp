@@ -145,7 +145,9 @@ TEST_P(Captures, RejectChangedParameters) {
     }
     MmaModel halved = model;
     halved.step /= 2;
-    EXPECT_GT(mismatches(v, halved), 0U) << "L / 2";
+    if (static_cast<int>(v.k) > halved.step) {
+      EXPECT_GT(mismatches(v, halved), 0U) << "L / 2";
+    }
   }
   if (model.arithmetic == Arithmetic::lowered) {
     MmaModel fused = model;
