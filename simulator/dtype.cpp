@@ -14,12 +14,13 @@ namespace {
 constexpr DtypeInfo kDtypes[] = {
     {Dtype::f64, "F64", 64, true},        {Dtype::f32, "F32", 32, true},
     {Dtype::f16, "F16", 16, true},        {Dtype::bf16, "BF16", 16, true},
-    {Dtype::f8_e4m3, "F8_E4M3", 8, true}, {Dtype::f8_e8m0, "F8_E8M0", 8, true},
-    {Dtype::f4, "F4", 4, true},           {Dtype::i64, "I64", 64, false},
-    {Dtype::i32, "I32", 32, false},       {Dtype::i16, "I16", 16, false},
-    {Dtype::i8, "I8", 8, false},          {Dtype::u64, "U64", 64, false},
-    {Dtype::u32, "U32", 32, false},       {Dtype::u16, "U16", 16, false},
-    {Dtype::u8, "U8", 8, false},          {Dtype::boolean, "BOOL", 8, false},
+    {Dtype::f8_e4m3, "F8_E4M3", 8, true}, {Dtype::f8_e5m2, "F8_E5M2", 8, true},
+    {Dtype::f8_e8m0, "F8_E8M0", 8, true}, {Dtype::f4, "F4", 4, true},
+    {Dtype::i64, "I64", 64, false},       {Dtype::i32, "I32", 32, false},
+    {Dtype::i16, "I16", 16, false},       {Dtype::i8, "I8", 8, false},
+    {Dtype::u64, "U64", 64, false},       {Dtype::u32, "U32", 32, false},
+    {Dtype::u16, "U16", 16, false},       {Dtype::u8, "U8", 8, false},
+    {Dtype::boolean, "BOOL", 8, false},
 };
 
 static_assert(std::endian::native == std::endian::little, "the files are little endian");
@@ -95,6 +96,9 @@ void for_each(Dtype dtype, const std::byte* data, std::size_t first, std::span<O
       });
     case Dtype::f8_e4m3:
       return loop([=](std::size_t i) { return e4m3(load<std::uint8_t>(data, i)); });
+    case Dtype::f8_e5m2:
+      return loop(
+          [=](std::size_t i) { return minifloat(load<std::uint8_t>(data, i), 5, 2, true); });
     case Dtype::f8_e8m0:
       return loop([=](std::size_t i) { return e8m0(load<std::uint8_t>(data, i)); });
     case Dtype::f4:

@@ -15,6 +15,7 @@ enum class Dtype : std::uint8_t {
   f16,
   bf16,
   f8_e4m3,
+  f8_e5m2,
   f8_e8m0,
   f4,
   i64,
@@ -44,7 +45,7 @@ const DtypeInfo* find_dtype(std::string_view name);
 
 /// Elements [first, first + out.size()) of `bytes` as float. Exact for every type of at most 24
 /// significant bits; f64 and wide integers round to nearest even. F4 is E2M1, F8_E4M3 is the "fn"
-/// variant (S.1111.111 is NaN), F8_E8M0 is 2^(code - 127) with 0xFF = NaN.
+/// variant (S.1111.111 is NaN), F8_E5M2 is IEEE-like, F8_E8M0 is 2^(code - 127) with 0xFF = NaN.
 /// Throws std::out_of_range if the elements are not all inside `bytes`.
 void to_float(Dtype dtype, std::span<const std::byte> bytes, std::size_t first,
               std::span<float> out);

@@ -37,8 +37,10 @@ Action declare_report(CLI::App& app);
 Action declare_verify_package(CLI::App& app);
 Action declare_diff(CLI::App& app);
 Action declare_reproduce(CLI::App& app);
+Action declare_probe(CLI::App& app);
 Action declare_replay(CLI::App& app);
 Action declare_bench(CLI::App& app);
+Action declare_mma(CLI::App& app);
 Action declare_mutants(CLI::App& app);
 
 inline constexpr std::array verbs{
@@ -103,12 +105,20 @@ inline constexpr std::array verbs{
          "assay list properties gemm.nvfp4_nvfp4\n"
          "assay list profiles gemm-nvfp4-1.0 --json profile.json\n",
          declare_list},
+    Verb{"mma", "compute dot products with the bits of a matrix unit",
+         "assay mma --list\n"
+         "assay mma --model hopper.wgmma.e4m3.f32 --a A.npy --b B.npy --c C.npy D.npy\n",
+         declare_mma},
     Verb{"mutants",
          "hold kernels that are wrong on purpose against the catalogue and name their faults",
          "assay mutants\n"
          "assay mutants --only ties_away --json mutants.json\n"
          "assay mutants libwrong.so --truth faults.json\n",
          declare_mutants},
+    Verb{"probe", "run the matrix instructions of the GPU at hand beside their models",
+         "assay probe --json probe.json\n"
+         "assay probe --model hopper.wgmma.e4m3.f32 --outputs 1e9\n",
+         declare_probe},
     Verb{"replay", "run a recorded training step under precision recipes",
          "assay replay embedded --recipe nvfp4\n"
          "assay replay embedded --recipe nvfp4 --recipe mxfp4-rceil --html report.html\n"

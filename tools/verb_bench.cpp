@@ -7,6 +7,7 @@
 
 #include "formats/names.h"
 #include "tools/bench_codec.h"
+#include "tools/bench_mma.h"
 #include "tools/verb.h"
 
 namespace assay::tools {
@@ -18,19 +19,24 @@ struct Options {
 };
 
 ExitCode run(const Options& options) {
-  constexpr std::array<std::string_view, 1> suites{"codec"};
-  if (options.suite != suites[0])
-    throw std::invalid_argument(formats::unknown_name("benchmark", options.suite, suites));
-  return bench_codec(options.codec) == 0 ? ExitCode::pass : ExitCode::fail;
+  constexpr std::array<std::string_view, 2> suites{"codec", "mma"};
+  const BenchCodecOptions& shared = options.codec;
+  if (options.suite == suites[0]) return bench_codec(shared) == 0 ? ExitCode::pass : ExitCode::fail;
+  if (options.suite == suites[1])
+    return bench_mma({shared.repeats, shared.threads, shared.seed, shared.json}) == 0
+               ? ExitCode::pass
+               : ExitCode::fail;
+  throw std::invalid_argument(formats::unknown_name("benchmark", options.suite, suites));
 }
 
 }  // namespace
 
 Action declare_bench(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_option("SUITE", options->suite, "codec: the array codec and the block quantizers")
+  app.add_option("SUITE", options->suite,
+                 "codec: the array codec and the block quantizers; mma: the models of matrix units")
       ->required();
-  app.add_option("--elements", options->codec.elements, "of each array (default 2^24)");
+  app.add_option("--elements", options->codec.elements, "codec: of each array (default 2^24)");
   app.add_option("--repeats", options->codec.repeats, "runs behind each median (default 5)");
   app.add_option("--threads", options->codec.threads, "of the second column (default 2)");
   app.add_option("--seed", options->codec.seed, "of the data (default 1)");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stands in where the build has no CUDA compiler.
 #include "kernels/cuda/cuda_device.h"
+#include "kernels/cuda/probe.h"
 
 namespace assay::kernels {
 
@@ -9,4 +10,18 @@ std::unique_ptr<DeviceUnderTest> make_cuda_device(std::string& reason) {
   return nullptr;
 }
 
+namespace cuda {
+
+std::span<const ProbeInstruction> probe_instructions() { return {}; }
+void run_probe_tile(const ProbeInstruction&, ProbeTile&) {}
+ProbeCount probe_tiles(const ProbeInstruction&, const simulator::MmaUnit&, ProbeFamily,
+                       std::uint64_t, std::uint64_t, std::uint64_t) {
+  return {};
+}
+std::string probe_gpu(int, std::string& reason) {
+  reason = "this build has no GPU code: nvcc was not found when it was configured";
+  return {};
+}
+
+}  // namespace cuda
 }  // namespace assay::kernels

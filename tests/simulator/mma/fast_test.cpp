@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fast models against the interpreter: every model that has one, every family of operands.
+#include "simulator/mma/fast.h"
+
+#include <gtest/gtest.h>
+
+#include "mma/operand_families.h"
+#include "simulator/mma/dot.h"
+
+namespace assay::simulator {
+namespace {
+
+using tests::Operands;
+
+struct Batch {
+  std::vector<std::uint8_t> a, b, scale_a, scale_b;
+  std::vector<std::uint32_t> c;
+};
+
+void append(std::vector<std::uint8_t>& to, const std::vector<std::uint32_t>& from) {
+  for (const std::uint32_t code : from) to.push_back(static_cast<std::uint8_t>(code));
+}
+
+class EveryFastModel : public testing::TestWithParam<std::size_t> {};
+
+TEST_P(EveryFastModel, IsTheInterpreter) {
+  MmaModel model = all_mma_models()[GetParam()];
+  if (!has_fast_mma(model)) GTEST_SKIP() << model.name << " has no fast form";
+  std::mt19937_64 random(GetParam() + 1);
+  const int n = 12;
+  for (const ZeroRule rule : {ZeroRule::term, ZeroRule::floor}) {
+    model.zero_rule = rule;
+    for (const tests::Family family : tests::families) {
+      for (const int steps : {1, 3}) {
+        const std::int64_t k = steps * model.step;
+        Batch batch;
+        for (int i = 0; i < n; ++i) {
+          const Operands o = draw(model, family, static_cast<std::size_t>(k), random);
+          append(batch.a, o.a);
+          append(batch.b, o.b);
+          append(batch.scale_a, o.scale_a);
+          append(batch.scale_b, o.scale_b);
+          for (int j = 0; j < n; ++j) batch.c.push_back(j % 5 == 0 ? 0 : o.c);
+        }
+        const MmaOperand a = unpack_mma(model, Side::a, n, k, batch.a, batch.scale_a);
+        const MmaOperand b = unpack_mma(model, Side::b, n, k, batch.b, batch.scale_b);
+        std::vector<std::uint32_t> d(n * n), again(n * n);
+        mma_gemm(model, a, b, batch.c, d);
+        mma_gemm(model, a, b, batch.c, again, 2);
+        ASSERT_EQ(d, again);
+        const auto width = static_cast<std::size_t>(k);
+        const auto blocks = static_cast<std::size_t>(a.blocks);
+        for (std::size_t i = 0; i < n; ++i)
+          for (std::size_t j = 0; j < n; ++j)
+            ASSERT_EQ(d[i * n + j],
+                      dot(model, {std::span(a.codes).subspan(i * width, width),
+                                  std::span(b.codes).subspan(j * width, width), batch.c[i * n + j],
+                                  std::span(a.scale_codes).subspan(i * blocks, blocks),
+                                  std::span(b.scale_codes).subspan(j * blocks, blocks)}))
+                << model.name << " " << tests::family_names[static_cast<int>(family)] << " " << i
+                << " " << j;
+      }
+    }
+  }
+}
+std::string title(const testing::TestParamInfo<std::size_t>& info) {
+  std::string text = all_mma_models()[info.param].name;
+  for (char& c : text)
+    if (c == '.') c = '_';
+  return text;
+}
+INSTANTIATE_TEST_SUITE_P(Mma, EveryFastModel,
+                         testing::Range<std::size_t>(0, all_mma_models().size()), title);
+
+}  // namespace
+}  // namespace assay::simulator
