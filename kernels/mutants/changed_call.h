@@ -59,7 +59,9 @@ class ChangedCall {
 
 /// One wrong kernel of an operation of cpu/operations.h.
 struct Fault {
-  std::string_view id, description, source;
+  std::string_view id;
+  std::string_view fault;  ///< the hypothesis that names it: Mutant::fault
+  std::string_view description, source;
   std::uint32_t operation;
   Status (*run)(const Claim& claim, const assay_dut_call& call);
   /// Which claims of the right kernel it keeps; null: all.

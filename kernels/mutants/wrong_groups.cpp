@@ -103,18 +103,22 @@ Status whole_tiles(const Claim& claim, const assay_dut_call& call) {
 }
 
 constexpr Fault table[] = {
-    {"group_offset_off_by_one", "groups after the first begin one row early", "humming#20",
-     ASSAY_DUT_GROUPED_GEMM, off_by_one, contiguous},
-    {"empty_group_skips_next", "an empty group does not use up its B", "torchtitan#1166",
-     ASSAY_DUT_GROUPED_GEMM, empty_skips_next},
-    {"group_scales_of_first", "every group takes the scale factors of the first one's B",
+    {"group_offset_off_by_one", "group_offset_off_by_one",
+     "groups after the first begin one row early", "humming#20", ASSAY_DUT_GROUPED_GEMM, off_by_one,
+     contiguous},
+    {"empty_group_skips_next", "empty_group_skips_next", "an empty group does not use up its B",
+     "torchtitan#1166", ASSAY_DUT_GROUPED_GEMM, empty_skips_next},
+    {"group_scales_of_first", "group_scales_of_first",
+     "every group takes the scale factors of the first one's B",
      "humming#20: group offset of the scales", ASSAY_DUT_GROUPED_GEMM, scales_of_first},
-    {"group_tensor_scale_of_first", "the tensor scale of group 0 is used for all", "TE#2971",
-     ASSAY_DUT_GROUPED_GEMM, tensor_scale_of_first, two_level},
-    {"one_row_group_skipped", "groups of one row are left out", "DeepGEMM#268, CUTLASS#1523",
-     ASSAY_DUT_GROUPED_GEMM, one_row_skipped, masked},
-    {"masked_rows_written", "rows beyond a group's count are written to the end of the tile",
-     "DeepGEMM#268", ASSAY_DUT_GROUPED_GEMM, whole_tiles, masked},
+    {"group_tensor_scale_of_first", "group_tensor_scale_of_first",
+     "the tensor scale of group 0 is used for all", "TE#2971", ASSAY_DUT_GROUPED_GEMM,
+     tensor_scale_of_first, two_level},
+    {"one_row_group_skipped", "output_unwritten", "groups of one row are left out",
+     "DeepGEMM#268, CUTLASS#1523", ASSAY_DUT_GROUPED_GEMM, one_row_skipped, masked},
+    {"masked_rows_written", "writes_outside",
+     "rows beyond a group's count are written to the end of the tile", "DeepGEMM#268",
+     ASSAY_DUT_GROUPED_GEMM, whole_tiles, masked},
 };
 
 }  // namespace

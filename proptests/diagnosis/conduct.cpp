@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is wrong with a kernel's conduct: read off the two runs of a case.
 #include <array>
+#include <cmath>
 
 #include "proptests/arena.h"
 #include "proptests/diagnosis/diagnose.h"
+#include "proptests/judge.h"
 
 namespace assay::proptests::diagnosis {
 namespace {
@@ -39,14 +41,20 @@ Unwritten unwritten(const Trial& t) {
   return u;
 }
 
-bool all_nan(const Trial& t) {
+/// Outputs of FP32 and bf16 numbers, all of them NaN.
+bool all_nan(const Observation& o) {
+  const std::optional<Call> call = o.experiment->call();
+  const auto& outputs = o.trial.first.outputs;
+  if (!call) return false;
   bool any = false;
-  for (const auto& out : t.first.outputs) {
-    if (out.size() % 4 != 0) return false;
-    for (std::size_t i = 0; i + 3 < out.size(); i += 4, any = true)
-      if ((out[i + 3] & 0x7FU) != 0x7F || (out[i + 2] & 0x80U) == 0 ||
-          ((out[i + 2] & 0x7FU) == 0 && out[i + 1] == 0 && out[i] == 0))
-        return false;
+  for (std::size_t at = 0; at < call->out.size() && at < outputs.size(); ++at) {
+    const std::size_t width = call->out[at].shape.type_bits / 8U;
+    if (width != 2 && width != 4) return false;
+    const formats::FormatSpec& format = width == 4 ? formats::fp32 : formats::bf16;
+    for (const float x : to_floats(format, outputs[at])) {
+      if (!std::isnan(x)) return false;
+      any = true;
+    }
   }
   return any;
 }
@@ -76,9 +84,10 @@ std::vector<Candidate> conduct(const Observation& o) {
   }
   if (o.trial.first.outputs != o.trial.second.outputs)
     say("not_repeatable", "the same call gives other bits the second time");
-  else if (o.failed && all_nan(o.trial))
-    say("all_nan", "every output is NaN");
-  if (o.failed && o.repeats_earlier)
+  const bool nan = o.failed && all_nan(o);
+  if (nan) say("all_nan", "every output is NaN");
+  // NaN everywhere says nothing about the operands: that it comes again is no evidence.
+  if (o.failed && !nan && o.repeats_earlier)
     say("stale_answer", "the answer is that of an earlier call with other operands");
   return found;
 }

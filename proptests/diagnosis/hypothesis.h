@@ -44,6 +44,11 @@ struct Hypothesis {
 [[nodiscard]] std::vector<Hypothesis> dequantize_hypotheses();
 [[nodiscard]] std::vector<Hypothesis> gemm_hypotheses();
 [[nodiscard]] std::vector<Hypothesis> qat_hypotheses();
+[[nodiscard]] std::vector<Hypothesis> number_hypotheses();  ///< convert, transpose, layout
+[[nodiscard]] std::vector<Hypothesis> stochastic_hypotheses();
+[[nodiscard]] std::vector<Hypothesis> fused_hypotheses();
+[[nodiscard]] std::vector<Hypothesis> gated_hypotheses();
+[[nodiscard]] std::vector<Hypothesis> grouped_hypotheses();
 
 /// Operands of a call by role and part; empty where the call has none.
 [[nodiscard]] std::span<const std::uint8_t> input_bytes(const Call& call, std::uint32_t role,

@@ -49,7 +49,9 @@ std::span<const std::uint8_t> output_bytes(const Case& c, std::uint32_t role, st
 const std::vector<Hypothesis>& hypotheses() {
   static const std::vector<Hypothesis> all = [] {
     std::vector<Hypothesis> rows;
-    for (auto* part : {quantize_hypotheses, dequantize_hypotheses, gemm_hypotheses, qat_hypotheses})
+    for (auto* part : {quantize_hypotheses, dequantize_hypotheses, gemm_hypotheses, qat_hypotheses,
+                       number_hypotheses, stochastic_hypotheses, fused_hypotheses, gated_hypotheses,
+                       grouped_hypotheses})
       for (Hypothesis& row : part()) rows.push_back(std::move(row));
     return rows;
   }();

@@ -138,7 +138,8 @@ bool constant_factor(const Model& p, const Result& right) {
     high = informative == 0 ? to : std::min(high, to);
     ++informative;
   }
-  return informative > 0 && low <= high && high > 0;
+  // Where no product counts, any factor gives the right answer.
+  return informative == 0 || (low <= high && high > 0);
 }
 
 }  // namespace
