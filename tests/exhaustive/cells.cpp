@@ -45,17 +45,27 @@ Oracle intervals_oracle(const formats::FormatSpec& spec, formats::RoundingMode m
                         const formats::Policy& policy) {
   const auto intervals = std::make_shared<const std::vector<golden::Interval>>(
       golden::decision_intervals(spec, mode, policy));
-  return [intervals, bits = spec.storage_bits](std::uint64_t first, std::size_t count,
-                                               std::span<std::uint8_t> out) {
+  const auto at = [intervals](std::uint64_t first) {
+    return std::partition_point(intervals->begin(), intervals->end(),
+                                [first](const auto& i) { return i.last_bits < first; });
+  };
+  const auto fill_range = [intervals, at, bits = spec.storage_bits](
+                              std::uint64_t first, std::size_t count, std::span<std::uint8_t> out) {
     const std::uint64_t end = first + count;
-    auto it = std::partition_point(intervals->begin(), intervals->end(),
-                                   [first](const auto& i) { return i.last_bits < first; });
+    auto it = at(first);
     for (; it != intervals->end() && it->first_bits < end; ++it) {
       const std::uint64_t from = std::max<std::uint64_t>(it->first_bits, first);
       const std::uint64_t to = std::min<std::uint64_t>(std::uint64_t{it->last_bits} + 1, end);
       fill(out, bits, from - first, to - first, it->code);
     }
   };
+  const auto constant = [at](std::uint64_t first,
+                             std::size_t count) -> std::optional<std::uint32_t> {
+    const auto it = at(first);
+    if (it->last_bits < first + count - 1) return std::nullopt;
+    return it->code;
+  };
+  return {fill_range, constant};
 }
 
 }  // namespace
@@ -75,8 +85,8 @@ std::string Cell::name() const {
 
 std::vector<Cell> golden_cells() {
   std::vector<Cell> cells;
-  for (const auto* spec :
-       {&formats::e2m1, &formats::e4m3, &formats::ue4m3, &formats::e8m0, &formats::bf16}) {
+  for (const auto* spec : formats::all_formats) {
+    if (spec->storage_bits > 8 && spec != &formats::bf16) continue;
     for (const auto& policy : tests::policies_of(*spec)) {
       for (const auto mode : tests::deterministic_modes) {
         cells.push_back({"golden", "", spec, mode, policy,

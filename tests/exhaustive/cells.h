@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,10 +13,15 @@
 
 namespace assay::exhaustive {
 
-/// Writes the packed codes that bit patterns [first, first + count) must get (array.h's packing).
-/// Both numbers are multiples of 2. Thread-safe.
-using Oracle =
-    std::function<void(std::uint64_t first, std::size_t count, std::span<std::uint8_t> out)>;
+/// What bit patterns [first, first + count) must become. Both numbers are multiples of 2.
+/// Thread-safe.
+struct Oracle {
+  /// Writes their packed codes (array.h's packing).
+  std::function<void(std::uint64_t first, std::size_t count, std::span<std::uint8_t> out)> fill;
+  /// Their code where all have the same, else nothing; empty: never asked. An interval of golden
+  /// covers most ranges, and a constant need not be written to be compared with.
+  std::function<std::optional<std::uint32_t>(std::uint64_t first, std::size_t count)> constant;
+};
 
 struct Cell {
   std::string oracle_name;  ///< golden or cuda
@@ -28,8 +34,8 @@ struct Cell {
   [[nodiscard]] std::string name() const;
 };
 
-/// e2m1, e4m3, ue4m3, e8m0, bf16 in six modes and every policy they can express, held against
-/// golden::decision_intervals.
+/// Every format of at most 8 bits, and bf16, in six modes and every policy they can express, held
+/// against golden::decision_intervals. The six modes of a policy follow each other.
 std::vector<Cell> golden_cells();
 
 /// `cuda13` and `cuda13-nosat` held against the host functions of the CUDA headers; empty where the

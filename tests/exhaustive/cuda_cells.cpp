@@ -3,6 +3,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_fp4.h>
+#include <cuda_fp6.h>
 #include <cuda_fp8.h>
 
 #include <cstring>
@@ -17,7 +18,7 @@ using formats::RoundingMode;
 // An oracle that applies `convert` to every input.
 template <int storage_bits, class Convert>
 Oracle each(Convert convert) {
-  return [convert](std::uint64_t first, std::size_t count, std::span<std::uint8_t> out) {
+  const auto fill = [convert](std::uint64_t first, std::size_t count, std::span<std::uint8_t> out) {
     for (std::size_t i = 0; i < count; ++i) {
       const auto bits = static_cast<std::uint32_t>(first + i);
       const auto code = static_cast<std::uint16_t>(convert(__builtin_bit_cast(float, bits)));
@@ -28,6 +29,7 @@ Oracle each(Convert convert) {
       }
     }
   };
+  return {fill, {}};
 }
 
 template <cudaRoundMode mode>
@@ -35,9 +37,14 @@ Oracle fp4() {
   return each<4>([](float x) { return __nv_cvt_float_to_fp4(x, __NV_E2M1, mode); });
 }
 
-template <__nv_saturation_t saturation>
+template <__nv_fp6_interpretation_t format, cudaRoundMode mode>
+Oracle fp6() {
+  return each<8>([](float x) { return __nv_cvt_float_to_fp6(x, format, mode); });
+}
+
+template <__nv_saturation_t saturation, __nv_fp8_interpretation_t format>
 Oracle fp8() {
-  return each<8>([](float x) { return __nv_cvt_float_to_fp8(x, saturation, __NV_E4M3); });
+  return each<8>([](float x) { return __nv_cvt_float_to_fp8(x, saturation, format); });
 }
 
 template <__nv_saturation_t saturation, cudaRoundMode mode>
@@ -70,8 +77,14 @@ std::vector<Cell> cuda_cells() {
   const Row rows[] = {
       {&formats::e2m1, RoundingMode::nearest_even, sat, fp4<cudaRoundNearest>()},
       {&formats::e2m1, RoundingMode::toward_zero, sat, fp4<cudaRoundZero>()},
-      {&formats::e4m3, RoundingMode::nearest_even, sat, fp8<__NV_SATFINITE>()},
-      {&formats::e4m3, RoundingMode::nearest_even, nosat, fp8<__NV_NOSAT>()},
+      {&formats::e2m3, RoundingMode::nearest_even, sat, fp6<__NV_E2M3, cudaRoundNearest>()},
+      {&formats::e2m3, RoundingMode::toward_zero, sat, fp6<__NV_E2M3, cudaRoundZero>()},
+      {&formats::e3m2, RoundingMode::nearest_even, sat, fp6<__NV_E3M2, cudaRoundNearest>()},
+      {&formats::e3m2, RoundingMode::toward_zero, sat, fp6<__NV_E3M2, cudaRoundZero>()},
+      {&formats::e4m3, RoundingMode::nearest_even, sat, fp8<__NV_SATFINITE, __NV_E4M3>()},
+      {&formats::e4m3, RoundingMode::nearest_even, nosat, fp8<__NV_NOSAT, __NV_E4M3>()},
+      {&formats::e5m2, RoundingMode::nearest_even, sat, fp8<__NV_SATFINITE, __NV_E5M2>()},
+      {&formats::e5m2, RoundingMode::nearest_even, nosat, fp8<__NV_NOSAT, __NV_E5M2>()},
       {&formats::e8m0, RoundingMode::toward_zero, sat, e8m0<__NV_SATFINITE, cudaRoundZero>()},
       {&formats::e8m0, RoundingMode::toward_zero, nosat, e8m0<__NV_NOSAT, cudaRoundZero>()},
       {&formats::e8m0, RoundingMode::toward_positive, sat, e8m0<__NV_SATFINITE, cudaRoundPosInf>()},

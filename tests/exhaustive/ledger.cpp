@@ -21,7 +21,9 @@ constexpr const char* preface =
     "# Ledger of enumerations\n\n"
     "What has been checked on every input of its domain. The drivers in this folder write their "
     "own\n"
-    "sections (`--ledger FILE`); nothing here is written by hand. Seconds are wall clock.\n";
+    "sections (`--ledger FILE`); nothing here is written by hand. Seconds are wall clock; "
+    "processor\n"
+    "seconds are those of all threads, whatever else ran beside them.\n";
 
 std::string processor() {
   std::ifstream info("/proc/cpuinfo");
@@ -65,11 +67,21 @@ void write_ledger(const std::string& path, const std::string& driver,
                   driver, command, commit.empty() ? "not recorded" : commit,
                   fmt::gmtime(std::time(nullptr)), processor(), std::thread::hardware_concurrency(),
                   formats::simd_target());
+  LedgerRow all;
+  const double cpu = static_cast<double>(std::clock()) / CLOCKS_PER_SEC;  // of all threads
   for (const LedgerRow& row : rows) {
+    all.cells += row.cells;
+    all.cells_in_all += std::max(row.cells, row.cells_in_all);
+    all.inputs += row.inputs;
+    all.differences += row.differences;
+    all.seconds += row.seconds;
     section += fmt::format("| {} | {} of {} | {} | {} | {:.1f} |\n", row.domain, row.cells,
                            std::max(row.cells, row.cells_in_all), row.inputs, row.differences,
                            row.seconds);
   }
+  section += fmt::format(
+      "| all of this section: {:.0f} processor seconds | {} of {} | {} | {} | {:.1f} |\n", cpu,
+      all.cells, all.cells_in_all, all.inputs, all.differences, all.seconds);
   section += end;
   std::string text = read(path);
   const auto from = text.find(begin);

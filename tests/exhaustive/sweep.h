@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// One cell over all 2^32 inputs: the shipped array codec beside the cell's oracle.
+// Cells over all 2^32 inputs: the shipped array codec beside each cell's oracle.
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "exhaustive/cells.h"
 
@@ -16,7 +18,9 @@ struct Outcome {
   double seconds = 0;
 };
 
-Outcome sweep(const Cell& cell, int threads);
+/// One outcome per cell; the cells share the inputs, and their seconds are equal parts of the
+/// whole.
+std::vector<Outcome> sweep(std::span<const Cell> cells, int threads);
 
 /// Stochastic rounding: for `per_interval` inputs of each sign between every two neighbouring
 /// magnitudes of the format (at most `intervals` pairs of neighbours, spread evenly), n = 1..16 and
