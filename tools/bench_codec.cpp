@@ -85,14 +85,14 @@ Row memcpy_row(const std::vector<float>& x) {
 using Convert = void (*)(const float*, std::size_t, std::uint8_t*);
 
 Row codec_row(std::string name, const std::vector<float>& x, const formats::FormatSpec& spec,
-              Convert baseline) {
+              Convert baseline, formats::RoundingMode mode = formats::RoundingMode::nearest_even) {
   auto mine = std::make_shared<Bytes>(formats::packed_size(spec, x.size()));
   auto theirs = std::make_shared<Bytes>(mine->size());
   const formats::Policy policy = formats::profile_row(formats::cuda13, spec).policy;
   return {std::move(name),
-          [&x, &spec, policy, mine](int threads) {
+          [&x, &spec, policy, mode, mine](int threads) {
             formats::encode_array(spec, std::span<const float>(x),
-                                  {.policy = policy, .threads = threads}, *mine);
+                                  {.mode = mode, .policy = policy, .threads = threads}, *mine);
           },
           [&x, &spec, baseline, theirs](int threads) {
             split(x.size(), threads, [&](std::size_t first, std::size_t count) {
@@ -270,7 +270,15 @@ int bench_codec(const BenchCodecOptions& requested) {
   for (const auto& make : std::initializer_list<std::function<Row()>>{
            [&] { return memcpy_row(x); },
            [&] { return codec_row("f32 -> e2m1, packed", x, formats::e2m1, cuda_baseline::e2m1); },
+           [&] { return codec_row("f32 -> e2m3", x, formats::e2m3, cuda_baseline::e2m3); },
+           [&] { return codec_row("f32 -> e3m2", x, formats::e3m2, cuda_baseline::e3m2); },
            [&] { return codec_row("f32 -> e4m3", x, formats::e4m3, cuda_baseline::e4m3); },
+           [&] { return codec_row("f32 -> e5m2", x, formats::e5m2, cuda_baseline::e5m2); },
+           [&] { return codec_row("f32 -> ue4m3, |x|", x, formats::ue4m3, cuda_baseline::ue4m3); },
+           [&] {
+             return codec_row("f32 -> e8m0, |x| up", x, formats::e8m0, cuda_baseline::e8m0_up,
+                              formats::RoundingMode::toward_positive);
+           },
            [&] { return block_row("MXFP4 floor, quantize", x, formats::mxfp4_floor); },
            [&] { return block_row("MXFP4 rceil, quantize", x, formats::mxfp4_rceil); },
            [&] { return block_row("NVFP4 true division", x, formats::nvfp4_divide); }}) {

@@ -2,6 +2,7 @@
 #include "tools/cuda_baseline.h"
 
 #include <cuda_fp4.h>
+#include <cuda_fp6.h>
 #include <cuda_fp8.h>
 #include <math.h>
 
@@ -15,9 +16,39 @@ void e2m1(const float* in, std::size_t count, std::uint8_t* packed) {
   }
 }
 
+void e2m3(const float* in, std::size_t count, std::uint8_t* codes) {
+  for (std::size_t i = 0; i < count; ++i) {
+    codes[i] = __nv_cvt_float_to_fp6(in[i], __NV_E2M3, cudaRoundNearest);
+  }
+}
+
+void e3m2(const float* in, std::size_t count, std::uint8_t* codes) {
+  for (std::size_t i = 0; i < count; ++i) {
+    codes[i] = __nv_cvt_float_to_fp6(in[i], __NV_E3M2, cudaRoundNearest);
+  }
+}
+
 void e4m3(const float* in, std::size_t count, std::uint8_t* codes) {
   for (std::size_t i = 0; i < count; ++i) {
     codes[i] = __nv_cvt_float_to_fp8(in[i], __NV_SATFINITE, __NV_E4M3);
+  }
+}
+
+void e5m2(const float* in, std::size_t count, std::uint8_t* codes) {
+  for (std::size_t i = 0; i < count; ++i) {
+    codes[i] = __nv_cvt_float_to_fp8(in[i], __NV_SATFINITE, __NV_E5M2);
+  }
+}
+
+void ue4m3(const float* in, std::size_t count, std::uint8_t* codes) {
+  for (std::size_t i = 0; i < count; ++i) {
+    codes[i] = __nv_cvt_float_to_fp8(fabsf(in[i]), __NV_SATFINITE, __NV_E4M3);
+  }
+}
+
+void e8m0_up(const float* in, std::size_t count, std::uint8_t* codes) {
+  for (std::size_t i = 0; i < count; ++i) {
+    codes[i] = __nv_cvt_float_to_e8m0(in[i], __NV_SATFINITE, cudaRoundPosInf);
   }
 }
 

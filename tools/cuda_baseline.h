@@ -14,7 +14,14 @@ namespace assay::tools::cuda_baseline {
 const char* flags();
 
 void e2m1(const float* in, std::size_t count, std::uint8_t* packed);
+void e2m3(const float* in, std::size_t count, std::uint8_t* codes);
+void e3m2(const float* in, std::size_t count, std::uint8_t* codes);
 void e4m3(const float* in, std::size_t count, std::uint8_t* codes);
+void e5m2(const float* in, std::size_t count, std::uint8_t* codes);
+/// |x| as E4M3: the headers have no UE4M3.
+void ue4m3(const float* in, std::size_t count, std::uint8_t* codes);
+/// |x| rounded up: the headers have no E8M0 to nearest.
+void e8m0_up(const float* in, std::size_t count, std::uint8_t* codes);
 
 /// Blocks of 32, scale = E8M0 of amax/4 rounded down, or of amax/6 rounded up. For blocks whose
 /// scale lies well inside E8M0 (codes 1..253) and finite input.

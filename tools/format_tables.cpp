@@ -2,9 +2,11 @@
 #include "tools/format_tables.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 #include <bitset>
+#include <initializer_list>
 #include <string_view>
 #include <vector>
 
@@ -48,9 +50,11 @@ Json describe_code(const FormatSpec& spec, std::uint32_t code) {
   const int digits = (spec.storage_bits + 3) / 4;
   std::string bits = std::bitset<32>(code).to_string().substr(
       static_cast<std::size_t>(32 - spec.sign_bits - spec.exponent_bits - spec.mantissa_bits));
-  bits.insert(static_cast<std::size_t>(spec.sign_bits + spec.exponent_bits), 1, ' ');
-  if (spec.sign_bits == 1) bits.insert(1, 1, ' ');
-  while (bits.back() == ' ') bits.pop_back();
+  if (spec.exponent_bits != 0) {
+    bits.insert(static_cast<std::size_t>(spec.sign_bits + spec.exponent_bits), 1, ' ');
+    if (spec.sign_bits == 1) bits.insert(1, 1, ' ');
+    while (bits.back() == ' ') bits.pop_back();
+  }
   return {{"code", fmt::format("0x{:0{}X}", code, digits)},
           {"bits", bits},
           {"decimal", decimal(value)},
@@ -96,6 +100,48 @@ std::string members_text(const Json& object) {
   return text;
 }
 
+/// The rules among `all` with which the format can express some policy, by name.
+template <class Rule>
+std::string those_expressible(const FormatSpec& spec, std::initializer_list<Rule> all,
+                              formats::Policy (*with)(Rule)) {
+  std::vector<std::string_view> names;
+  for (const Rule rule : all)
+    if (golden::expressible(spec, with(rule))) names.push_back(name(rule));
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+/// The policy cells of a format: each overflow rule goes with each NaN rule and each rule for
+/// negative numbers.
+void describe_policies(const FormatSpec& spec, Json& out) {
+  using formats::NanRule;
+  using formats::Overflow;
+  using formats::UnsignedRule;
+  // A NaN rule that every format has.
+  constexpr auto any_nan = NanRule::max_finite;
+  out["overflow"] = those_expressible<Overflow>(
+      spec, {Overflow::saturate, Overflow::to_infinity, Overflow::to_nan}, [](Overflow rule) {
+        return formats::Policy{rule, any_nan, UnsignedRule::clamp};
+      });
+  out["NaN becomes"] = those_expressible<NanRule>(
+      spec,
+      {NanRule::canonical, NanRule::keep_sign, NanRule::all_ones, NanRule::max_finite,
+       NanRule::zero, NanRule::opposite_zero},
+      [](NanRule rule) {
+        return formats::Policy{Overflow::saturate, rule, UnsignedRule::clamp};
+      });
+  if (spec.sign_bits == 0)
+    out["negatives"] = those_expressible<UnsignedRule>(
+        spec, {UnsignedRule::clamp, UnsignedRule::nan, UnsignedRule::absolute},
+        [](UnsignedRule rule) {
+          return formats::Policy{Overflow::saturate, any_nan, rule};
+        });
+  std::vector<std::string_view> profiles;
+  for (const Profile* profile : formats::all_profiles)
+    for (const formats::ProfileRow& row : profile->rows)
+      if (row.format == &spec) profiles.push_back(profile->name);
+  out["profiles"] = fmt::format("{}", fmt::join(profiles, ", "));
+}
+
 std::string extent(std::int64_t n) { return n == 0 ? "all" : std::to_string(n); }
 
 }  // namespace
@@ -116,7 +162,7 @@ Json describe(const FormatSpec& spec) {
             fmt::format("{}/{}/{}", spec.sign_bits, spec.exponent_bits, spec.mantissa_bits)},
            {"bias", spec.bias},
            {"max", value(max)},
-           {"min normal", value(normal)},
+           {"min normal", spec.exponent_bits == 0 ? "none" : value(normal)},
            {"min positive", value(smallest)},
            {"subnormals", spec.subnormals ? "yes" : "no"},
            {"zero",
@@ -127,6 +173,12 @@ Json describe(const FormatSpec& spec) {
                                      spec.specials == formats::Specials::ieee ? " and others" : "")
                        : "none"},
            {"source", spec.source}};
+  if (spec.negatives == formats::Negatives::twos_complement)
+    out["negative codes"] = "two's complement; -max - 1 has a code that no number becomes";
+  if (spec.storage_shift != 0)
+    out["in an array"] = fmt::format("the top {} of {} bits, zeros below",
+                                     spec.storage_bits - spec.storage_shift, spec.storage_bits);
+  describe_policies(spec, out);
   if (spec.storage_bits <= 8) {
     Json codes = Json::array();
     for (std::uint32_t code = 0; code <= golden::code_mask(spec); ++code)

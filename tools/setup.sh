@@ -34,6 +34,18 @@ need() {
     die "apt-get could not install: ${missing[*]}"
 }
 
+# Python packages that tests compare with, in .venv; prints its Python. Without a network the tests that
+# need them skip and say so.
+peers() {
+  need python3-venv
+  local python=.venv/bin/python
+  [ -x "$python" ] || python3 -m venv .venv >&2 || return 0
+  "$python" -c 'import ml_dtypes' 2> /dev/null ||
+    "$python" -m pip install -q --disable-pip-version-check ml_dtypes < /dev/null >&2 ||
+    say "pip could not install ml_dtypes; the comparison with it will be skipped"
+  printf '%s\n' "$PWD/$python"
+}
+
 # As many compilers at once as there are cores, and no more than one per 1.5 GiB of memory.
 jobs() {
   local cores memory

@@ -116,7 +116,9 @@ Action declare_convert(CLI::App& app) {
       "--rounding", options->rounding,
       "nearest_even, nearest_away, toward_zero, toward_positive, toward_negative, to_odd "
       "or stochastic");
-  app.add_option("--policy", options->policy, "saturating, ieee, cuda13 or cuda13-nosat");
+  app.add_option("--policy", options->policy,
+                 "saturating, ieee, cuda13, cuda13-nosat, ml_dtypes, ocp_saturating or "
+                 "ocp_nonsaturating");
   app.add_option("--seed", options->seed, "of stochastic rounding (default 0)");
   app.add_option("--random-bits", options->random_bits,
                  "of stochastic rounding, 1 to 16 (default 16)");

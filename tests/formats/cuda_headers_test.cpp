@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Profile cuda13 on FP64 inputs against the CUDA headers' host functions: decision points that FP32
-// cannot see, and NaNs, whose sign E4M3 keeps from FP64 only. FP32 inputs: tests/exhaustive.
+// cannot see, and NaNs, whose sign E4M3 and E5M2 keep from FP64 only. FP32 inputs:
+// tests/exhaustive.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_fp4.h>
+#include <cuda_fp6.h>
 #include <cuda_fp8.h>
 #include <gtest/gtest.h>
 
@@ -35,6 +37,18 @@ std::vector<Case> cases() {
        [](double x) { return __nv_cvt_double_to_fp8(x, __NV_SATFINITE, __NV_E4M3); }},
       {&e4m3, rn, &cuda13_nosat,
        [](double x) { return __nv_cvt_double_to_fp8(x, __NV_NOSAT, __NV_E4M3); }},
+      {&e2m3, rn, &cuda13,
+       [](double x) { return __nv_cvt_double_to_fp6(x, __NV_E2M3, cudaRoundNearest); }},
+      {&e2m3, rz, &cuda13,
+       [](double x) { return __nv_cvt_double_to_fp6(x, __NV_E2M3, cudaRoundZero); }},
+      {&e3m2, rn, &cuda13,
+       [](double x) { return __nv_cvt_double_to_fp6(x, __NV_E3M2, cudaRoundNearest); }},
+      {&e3m2, rz, &cuda13,
+       [](double x) { return __nv_cvt_double_to_fp6(x, __NV_E3M2, cudaRoundZero); }},
+      {&e5m2, rn, &cuda13,
+       [](double x) { return __nv_cvt_double_to_fp8(x, __NV_SATFINITE, __NV_E5M2); }},
+      {&e5m2, rn, &cuda13_nosat,
+       [](double x) { return __nv_cvt_double_to_fp8(x, __NV_NOSAT, __NV_E5M2); }},
       {&e8m0, rz, &cuda13,
        [](double x) { return __nv_cvt_double_to_e8m0(x, __NV_SATFINITE, cudaRoundZero); }},
       {&e8m0, ru, &cuda13,

@@ -11,8 +11,9 @@ from cli_fixture import CliTest, f32, npy, read_npy, read_safetensors
 class Formats(CliTest):
     def test_overview_names_every_table(self):
         text = self.passes("formats").stdout
-        for name in ("e2m1", "e4m3", "ue4m3", "e8m0", "bf16", "fp16", "fp32", "nvfp4", "mxfp4-rceil",
-                     "deepseek-v4", "article", "saturating", "cuda13"):
+        for name in ("e2m1", "e2m3", "e3m2", "e4m3", "e5m2", "ue4m3", "e8m0", "int4", "e5m6", "bf16",
+                     "fp16", "tf32", "fp32", "nvfp4", "mxfp4-rceil", "deepseek-v4", "article",
+                     "saturating", "cuda13", "ml_dtypes", "ocp_saturating", "ocp_nonsaturating"):
             self.assertIn("\n" + name + " ", text)
 
     def test_e2m1_codes(self):
@@ -38,6 +39,25 @@ class Formats(CliTest):
                           e4m3["codes"][0xFF]["dyadic"]), ("448", "NaN", "-NaN"))
         self.assertEqual(e4m3["min positive"], "0.001953125 = 1*2^-9")
 
+    def test_cells_that_a_format_can_express(self):
+        for name, overflow, nan in (
+                ("e2m1", "saturate", "max_finite, zero, opposite_zero"),
+                ("e4m3", "saturate, to_nan",
+                 "canonical, keep_sign, all_ones, max_finite, zero, opposite_zero"),
+                ("e5m2", "saturate, to_infinity, to_nan",
+                 "canonical, keep_sign, all_ones, max_finite, zero, opposite_zero"),
+                ("e8m0", "saturate, to_nan", "canonical, keep_sign, all_ones, max_finite"),
+                ("int4", "saturate", "max_finite, zero")):
+            table = json.loads(self.passes("formats", name, "--json", "-").stdout)
+            self.assertEqual((table["overflow"], table["NaN becomes"]), (overflow, nan), name)
+        e4m3 = json.loads(self.passes("formats", "e4m3", "--json", "-").stdout)
+        self.assertTrue(e4m3["profiles"].endswith("ml_dtypes, ocp_saturating, ocp_nonsaturating"))
+
+    def test_int4_codes(self):
+        codes = json.loads(self.passes("formats", "int4", "--json", "-").stdout)["codes"]
+        self.assertEqual([int(row["decimal"]) for row in codes], [*range(8), *range(-8, 0)])
+        self.assertEqual(codes[0xF]["bits"], "1111")
+
     def test_orders_and_profiles_are_spelled_out(self):
         self.assertIn("amax_block / 6", self.passes("formats", "mxfp4-rceil").stdout)
         self.assertIn("keep_sign", self.passes("formats", "cuda13").stdout)
@@ -55,6 +75,40 @@ class Convert(CliTest):
                                            "nearest_even", "--policy", "cuda13")
         self.assertEqual((descr, shape), ("|u1", (11,)))
         self.assertEqual(list(codes), [0, 2, 2, 4, 4, 6, 6, 7, 8, 8, 15])
+
+    def test_int4_is_symmetric_and_has_one_zero(self):
+        values = [0.5, 1.5, 7.5, 100.0, -0.0, -0.5, -1.5, -7.5, -8.0, math.inf, -math.inf, math.nan]
+        codes = list(self.convert(f32(values), "--to", "int4")[2])
+        self.assertEqual(codes, [0, 2, 7, 7, 0, 0, 0xE, 9, 9, 7, 9, 0])
+
+    def test_tf32_keeps_the_place_of_fp32(self):
+        # 1 + 2^-10 is the TF32 number after 1; half way to it goes to the even one.
+        descr, _, codes = self.convert(f32([1.0, 1 + 2.0**-10, 1 + 2.0**-11, -3.0e38]), "--to", "tf32")
+        self.assertEqual(descr, "<u4")
+        words = list(struct.unpack("<4I", codes))
+        self.assertEqual(words, [0x3F800000, 0x3F802000, 0x3F800000,
+                                 struct.unpack("<I", struct.pack("<f", -3.0e38))[0] + 0x1000
+                                 & 0xFFFFE000])
+
+    def test_profiles_of_six_and_eight_bit_formats(self):
+        values = [math.inf, -math.inf, 1.0e30, math.nan, 61440.0]
+        for to, policy, codes in (("e5m2", "ocp_saturating", [0x7B, 0xFB, 0x7B, 0x7E, 0x7B]),
+                                  ("e5m2", "ocp_nonsaturating", [0x7C, 0xFC, 0x7C, 0x7E, 0x7C]),
+                                  ("e5m2", "cuda13", [0x7B, 0xFB, 0x7B, 0x7F, 0x7B]),
+                                  ("e4m3", "ocp_nonsaturating", [0x7F, 0xFF, 0x7F, 0x7F, 0x7F]),
+                                  ("e4m3", "ml_dtypes", [0x7F, 0xFF, 0x7F, 0x7F, 0x7F]),
+                                  ("e2m3", "ocp_saturating", [0x1F, 0x3F, 0x1F, 0x1F, 0x1F]),
+                                  ("e3m2", "ml_dtypes", [0x1F, 0x3F, 0x1F, 0x20, 0x1F])):
+            self.assertEqual(list(self.convert(f32(values), "--to", to, "--policy", policy)[2]), codes,
+                             (to, policy))
+
+    def test_cells_that_do_not_exist_are_refused_by_name(self):
+        source = self.file("in.npy", f32([1.0]))
+        result = self.run_assay("convert", "--to", "e2m1", "--policy", "ocp_nonsaturating", source,
+                                self.folder / "out.npy")
+        self.assertEqual(result.returncode, 4)
+        self.assertIn("profile ocp_nonsaturating says nothing about format e2m1", result.stderr)
+        self.assertIn("e4m3, e5m2", result.stderr)
 
     def test_every_rounding_mode(self):
         # 1.75 is the tie between 1.5 (code 3) and 2 (code 4); -1.6 lies between codes 0xB and 0xC.
