@@ -42,7 +42,11 @@ void EncodeChunk(const EncodeParams& p, const float* in, std::size_t count,
     } else {
       (void)random;
       if constexpr (kernel == Kernel::nearest) return EncodeNearestVec<shape>(di, p, bits);
-      if constexpr (kernel == Kernel::deterministic) return EncodeVec<shape>(di, p, bits);
+      if constexpr (kernel == Kernel::deterministic) {
+        constexpr bool has_sign = shape == Shape::is_signed || shape == Shape::twos_complement;
+        if constexpr (has_sign) return EncodeVec<shape>(di, p, bits);
+        if constexpr (!has_sign) return EncodeUnsignedVec<shape>(di, p, bits);
+      }
     }
   };
   const auto codes = [&](const float* from, const std::uint32_t* random) {

@@ -164,8 +164,31 @@ HWY_INLINE V EncodeNearestVec(DI di, const EncodeParams& p, V bits) {
                         code);
 }
 
-/// The same for stochastic rounding; `words` holds 32 random bits per lane, of which the top n
-/// count. Not for FP32 as destination, where nothing is rounded.
+/// EncodeVec for formats without a sign: two to three times as fast where all lanes are ordinary,
+/// that is normal in the format and at most its largest value, so that rounding neither overflows
+/// nor loses further bits. The others take the long way.
+template <Shape shape, class DI, class V = hn::Vec<DI>>
+HWY_INLINE V EncodeUnsignedVec(DI di, const EncodeParams& p, V bits) {
+  const hn::RebindToUnsigned<DI> du;
+  const auto key = hn::And(hn::BitCast(du, bits), hn::Set(du, p.ordinary_mask));
+  const auto above = hn::Sub(key, hn::Set(du, p.ordinary_first));
+  if (HWY_UNLIKELY(!hn::AllTrue(du, hn::Lt(above, hn::Set(du, p.ordinary_count))))) {
+    return EncodeVec<shape>(di, p, bits);
+  }
+  // t as in EncodeVec; the code of 2^(field - 127) is (field - lowest + 1) << m, the hidden bit
+  // included, or without subnormals (field - lowest) << m.
+  const std::int32_t base = shape == Shape::zeroless ? p.lowest : p.lowest - 1;
+  const V t = hn::Sub(hn::BitCast(di, key), hn::ShiftLeft<23>(hn::Set(di, base)));
+  const V odd = hn::And(hn::ShiftRightSame(t, p.shift), hn::Set(di, p.tie_to_even));
+  const V sum = hn::Add(t, hn::Add(hn::Set(di, p.add_positive), odd));
+  // Toward odd: the sum with all ones carries into the code's last bit where anything is lost.
+  const V mask = hn::Set(di, p.to_odd_mask);
+  const V last = hn::Add(hn::And(t, mask), mask);
+  return hn::BitCast(di, hn::ShiftRightSame(hn::BitCast(du, hn::Or(sum, last)), p.shift));
+}
+
+/// The same as EncodeVec for stochastic rounding; `words` holds 32 random bits per lane, of which
+/// the top n count. Not for FP32 as destination, where nothing is rounded.
 ///
 /// With F = f * 2^32 truncated (f the fraction between the neighbours) and R = the top n bits in
 /// place, floor(f 2^n) + r >= 2^n iff F + R carries out of 32 bits, for the low 32 - n bits of R

@@ -4,6 +4,7 @@
 // encode-inl.h are made: the deterministic rounding modes and all policies differ in data, not in
 // code.
 
+#include <algorithm>
 #include <cstdint>
 
 #include "formats/fields.h"
@@ -32,8 +33,12 @@ struct EncodeParams {
   std::int32_t zero;             ///< formats without a zero: code of zero
   std::uint32_t sign_bits_read;  ///< 0x80000000, or 0 where the sign is ignored
   std::uint32_t random_mask;     ///< stochastic: the top n bits of a word
-  bool plain_nearest;            ///< EncodeNearestVec may be used
-  float subnormal_unit;          ///< its 2^23 units of the lowest binade
+  std::uint32_t ordinary_mask;   ///< formats without a sign: the FP32 bits that decide whether an
+                                 ///< input is ordinary (EncodeUnsignedVec): in
+  std::uint32_t ordinary_first;  ///< [ordinary_first, ordinary_first + ordinary_count)
+  std::uint32_t ordinary_count;
+  bool plain_nearest;    ///< EncodeNearestVec may be used
+  float subnormal_unit;  ///< its 2^23 units of the lowest binade
 };
 
 /// What the aligned-integer kernel needs of a format: at least two bits to discard below FP32's, so
@@ -77,6 +82,12 @@ constexpr EncodeParams encode_params(const Fields& f, RoundingMode mode, const P
                              f.subnormals && f.bias < 127 && f.mantissa_bits > 0 &&
                              over_code <= code(f.max_finite()) + 1 &&
                              nan_code(f, policy.nan, false) == nan_code(f, policy.nan, true);
+  // The lowest FP32 bits that are normal in the format and in FP32, and those of its largest value.
+  const auto ordinary_first = static_cast<std::uint32_t>(std::max(128 - f.bias, 1)) << 23;
+  const std::uint32_t top = f.max_finite() >> f.mantissa_bits;
+  const std::uint32_t top_fraction = f.max_finite() & ((1U << f.mantissa_bits) - 1);
+  const std::uint32_t largest =
+      ((top + 127 - static_cast<std::uint32_t>(f.bias)) << 23) + (top_fraction << shift);
   const std::int32_t rejected = rejects ? code(f.canonical_nan()) : 0;
   return {
       .shift = shift,
@@ -96,6 +107,9 @@ constexpr EncodeParams encode_params(const Fields& f, RoundingMode mode, const P
       .zero = rejected,
       .sign_bits_read = ignores_sign ? 0 : 0x80000000U,
       .random_mask = random_bits == 0 ? 0 : ~std::uint32_t{0} << (32 - random_bits),
+      .ordinary_mask = ignores_sign ? 0x7FFFFFFF : 0xFFFFFFFF,
+      .ordinary_first = ordinary_first,
+      .ordinary_count = largest - ordinary_first + 1,
       .plain_nearest = plain_nearest,
       .subnormal_unit =
           plain_nearest

@@ -41,7 +41,7 @@ peers() {
   local python=.venv/bin/python
   [ -x "$python" ] || python3 -m venv .venv >&2 || return 0
   "$python" -c 'import ml_dtypes' 2> /dev/null ||
-    "$python" -m pip install -q --disable-pip-version-check ml_dtypes < /dev/null >&2 ||
+    "$python" -m pip install -q --disable-pip-version-check ml_dtypes==0.6.0 < /dev/null >&2 ||
     say "pip could not install ml_dtypes; the comparison with it will be skipped"
   printf '%s\n' "$PWD/$python"
 }
