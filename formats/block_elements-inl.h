@@ -134,8 +134,7 @@ HWY_INLINE VI encode_nearest(const EncodeParams& p, VI bits) {
   const I32 d;
   const int m = 23 - p.shift;
   const VI low = hn::Set(d, p.lowest);
-  // max_finite's FP32 bits: the same fraction and exponent, with FP32's bias.
-  const VI max = hn::Set(d, (p.max_finite << p.shift) + ((p.lowest - 1) << 23));
+  const VI max = hn::Set(d, p.max_value);
   const VI a = hn::Min(hn::And(bits, hn::Set(d, 0x7FFFFFFF)), max);
   const VI e = hn::Max(hn::ShiftRight<23>(a), low);
   const VI t = hn::ShiftLeft<23>(hn::Add(e, hn::Set(d, p.shift)));
@@ -145,6 +144,14 @@ HWY_INLINE VI encode_nearest(const EncodeParams& p, VI bits) {
   const hn::RebindToUnsigned<I32> du;
   const VI sign = hn::BitCast(d, hn::ShiftRightSame(hn::BitCast(du, bits), p.sign_shift));
   return hn::Or(code, hn::And(sign, hn::Set(d, 1 << (31 - p.sign_shift))));
+}
+
+/// From sign and magnitude to two's complement: 2^(m + 1) less the magnitude.
+HWY_INLINE VI twos_complement(const EncodeParams& p, VI code) {
+  const I32 d;
+  const std::int32_t sign = 1 << (31 - p.sign_shift);
+  const VI negative = hn::And(hn::Sub(hn::Set(d, 3 * sign), code), hn::Set(d, 2 * sign - 1));
+  return hn::IfThenElse(hn::Lt(code, hn::Set(d, sign)), code, negative);
 }
 
 /// Scales each element as `path` says and encodes it. Modes that tell a tiny value from zero: where
@@ -178,6 +185,7 @@ HWY_INLINE void encode_elements(const EncodeParams& params, const Run& run, cons
       } else {
         code = EncodeVec<Shape::is_signed>(di, params, bits);
       }
+      if (params.twos_complement) code = twos_complement(params, code);
       hn::StoreU(hn::DemoteTo(U8(), code), U8(), codes + done + i);
     }
   });

@@ -304,8 +304,7 @@ PanelContext::PanelContext(const BlockFormat& f, std::int64_t r, std::int64_t c,
   }
   const Fields fields = fields_of(*f.element);
   fast = plan.path != ElementPath::general && f.element->storage_bits <= 8 &&
-         fields.sign_bits == 1 && fields.subnormals && !fields.is_twos_complement() &&
-         array_codec_handles(fields);
+         fields.sign_bits == 1 && fields.subnormals && array_codec_handles(fields);
   if (!fast) return;
   Encoder encoder = Encoder::any;
   switch (rounding) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "formats/codec.h"
 #include "formats/fields.h"
 
 namespace assay::formats {
@@ -24,13 +25,15 @@ struct EncodeParams {
   std::int32_t tie_to_even;
   std::int32_t to_odd_mask;
   std::int32_t max_finite;
+  std::int32_t max_value;          ///< the same as FP32 bits
   std::int32_t overflow_positive;  ///< magnitude code of a finite positive overflow
   std::int32_t overflow_negative;
   std::int32_t overflow_infinite;  ///< of an infinity
   std::int32_t nan_positive;       ///< whole codes of NaN inputs
   std::int32_t nan_negative;
-  std::int32_t negative;         ///< formats without a sign: code of every negative value
-  std::int32_t zero;             ///< formats without a zero: code of zero
+  std::int32_t negative;  ///< formats without a sign: code of every negative value
+  std::int32_t zero;      ///< formats without a zero: code of zero
+  bool twos_complement;
   std::uint32_t sign_bits_read;  ///< 0x80000000, or 0 where the sign is ignored
   std::uint32_t random_mask;     ///< stochastic: the top n bits of a word
   std::uint32_t ordinary_mask;   ///< formats without a sign: the FP32 bits that decide whether an
@@ -84,10 +87,7 @@ constexpr EncodeParams encode_params(const Fields& f, RoundingMode mode, const P
                              nan_code(f, policy.nan, false) == nan_code(f, policy.nan, true);
   // The lowest FP32 bits that are normal in the format and in FP32, and those of its largest value.
   const auto ordinary_first = static_cast<std::uint32_t>(std::max(128 - f.bias, 1)) << 23;
-  const std::uint32_t top = f.max_finite() >> f.mantissa_bits;
-  const std::uint32_t top_fraction = f.max_finite() & ((1U << f.mantissa_bits) - 1);
-  const std::uint32_t largest =
-      ((top + 127 - static_cast<std::uint32_t>(f.bias)) << 23) + (top_fraction << shift);
+  const std::uint32_t largest = detail::decode_to_f32_bits(f, f.max_finite());
   const std::int32_t rejected = rejects ? code(f.canonical_nan()) : 0;
   return {
       .shift = shift,
@@ -98,6 +98,7 @@ constexpr EncodeParams encode_params(const Fields& f, RoundingMode mode, const P
       .tie_to_even = mode == RoundingMode::nearest_even && shift > 0 ? 1 : 0,
       .to_odd_mask = mode == RoundingMode::to_odd ? mask : 0,
       .max_finite = code(f.max_finite()),
+      .max_value = code(largest),
       .overflow_positive = over(false),
       .overflow_negative = over(true),
       .overflow_infinite = code(overflow_magnitude(f, policy.overflow)),
@@ -105,6 +106,7 @@ constexpr EncodeParams encode_params(const Fields& f, RoundingMode mode, const P
       .nan_negative = code(nan_code(f, policy.nan, true)),
       .negative = rejected,
       .zero = rejected,
+      .twos_complement = f.is_twos_complement(),
       .sign_bits_read = ignores_sign ? 0 : 0x80000000U,
       .random_mask = random_bits == 0 ? 0 : ~std::uint32_t{0} << (32 - random_bits),
       .ordinary_mask = ignores_sign ? 0x7FFFFFFF : 0xFFFFFFFF,

@@ -105,6 +105,32 @@ TEST_P(EveryPreset, BlocksOfEveryExtent) {
   }
 }
 
+// Presets with another element: every kernel with every format of at most 8 bits that has a sign.
+// Scale factors that fit E2M1 make the elements overflow narrower formats and leave wider ones
+// subnormal.
+TEST(Block, EveryElementFormatOnEveryPath) {
+  std::uint64_t seed = 3000;
+  for (const FormatSpec* element : all_formats) {
+    if (element->storage_bits > 8 || element->sign_bits == 0) continue;
+    for (const BlockFormat* preset : {&nvfp4, &nvfp4_divide, &mxfp4_floor, &article}) {
+      for (const Profile* profile : {&saturating, &ieee}) {
+        for (const RoundingMode mode : all_modes) {
+          BlockFormat format = *preset;
+          format.element = element;
+          QuantizeOptions o;
+          o.rounding = mode;
+          o.random_bits = 3;
+          o.profile = profile;
+          for (const int center : {-126, -3, 60}) {
+            compare(format, o, 3, 70, center, seed++);
+            if (testing::Test::HasFatalFailure()) return;
+          }
+        }
+      }
+    }
+  }
+}
+
 // Long rows: blocks cut by panels and chunks.
 TEST(Block, ChunksOfLongRows) {
   for (const BlockShape shape : {BlockShape{1, 5001}, {1, 0}, {0, 0}, {0, 5}, {1, 2049}}) {
