@@ -54,6 +54,31 @@ std::vector<std::uint8_t> unswizzle(std::span<const std::uint8_t> scales, std::i
   return out;
 }
 
+std::vector<std::uint8_t> pack_six_bits(std::span<const std::uint8_t> codes) {
+  std::vector<std::uint8_t> bytes((codes.size() * 6 + 7) / 8);
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    const std::uint32_t word = (codes[i] & 0x3FU) << (6 * i % 8);  // bits 0, 6, 4, 2: two bytes do
+    bytes[6 * i / 8] = static_cast<std::uint8_t>(bytes[6 * i / 8] | word);
+    if (word > 0xFF) bytes[6 * i / 8 + 1] = static_cast<std::uint8_t>(word >> 8);
+  }
+  return bytes;
+}
+
+std::vector<std::uint8_t> unpack_six_bits(std::span<const std::uint8_t> bytes, std::size_t count) {
+  if (bytes.size() != (count * 6 + 7) / 8) {
+    throw std::invalid_argument(std::to_string(count) + " codes of 6 bits take " +
+                                std::to_string((count * 6 + 7) / 8) + " bytes, but there are " +
+                                std::to_string(bytes.size()));
+  }
+  std::vector<std::uint8_t> codes(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t byte = 6 * i / 8;
+    const std::uint32_t high = byte + 1 < bytes.size() ? bytes[byte + 1] : 0U;
+    codes[i] = static_cast<std::uint8_t>(((high << 8 | bytes[byte]) >> (6 * i % 8)) & 0x3F);
+  }
+  return codes;
+}
+
 std::vector<std::uint8_t> transpose_codes(std::span<const std::uint8_t> codes, std::int64_t rows,
                                           std::int64_t cols, int bits) {
   const std::int64_t from = packed_bytes(cols, bits);

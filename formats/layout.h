@@ -98,6 +98,14 @@ constexpr void store_code(std::uint8_t* codes, std::int64_t i, int bits, std::ui
   }
 }
 
+/// Codes of 6 bits (E2M3, E3M2), one a byte, as a dense string of bits: code i at bit 6 i, bit b in
+/// byte b / 8 from its low end, so that 4 codes take 3 bytes; the unused bits of the last byte are
+/// 0. Bits 6 and 7 of a code are ignored. Nothing else here takes this packing: arrays and tensors
+/// keep such codes a byte each. This project's definition. unpack throws std::invalid_argument
+/// where `bytes` has not the size of `count` codes.
+std::vector<std::uint8_t> pack_six_bits(std::span<const std::uint8_t> codes);
+std::vector<std::uint8_t> unpack_six_bits(std::span<const std::uint8_t> bytes, std::size_t count);
+
 /// A rows x cols matrix of packed row-major codes as the packed row-major codes of its transpose,
 /// which are its own column-major ones.
 std::vector<std::uint8_t> transpose_codes(std::span<const std::uint8_t> codes, std::int64_t rows,

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "codec_cases.h"
+#include "formats/layout.h"
 #include "formats/philox.h"
 
 namespace assay {
@@ -163,6 +164,26 @@ TEST_P(EveryFormat, DecodeArrayEqualsDecode) {
 
 INSTANTIATE_TEST_SUITE_P(Formats, EveryFormat, testing::ValuesIn(formats::all_formats),
                          [](const auto& info) { return std::string(info.param->name); });
+
+// Every pair of neighbouring codes at each of the four places, bit by bit.
+TEST(SixBits, AreADenseStringOfBits) {
+  for (std::size_t count = 0; count <= 9; ++count) {
+    for (std::uint32_t pair = 0; pair < 1U << 12; ++pair) {
+      std::vector<std::uint8_t> codes(count);
+      for (std::size_t i = 0; i < count; ++i) {
+        codes[i] = static_cast<std::uint8_t>(pair >> (6 * (i % 2)) & 0x3F);
+      }
+      const std::vector<std::uint8_t> bytes = formats::pack_six_bits(codes);
+      ASSERT_EQ(bytes.size(), (count * 6 + 7) / 8);
+      for (std::size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
+        const std::uint32_t expected = bit < 6 * count ? codes[bit / 6] >> (bit % 6) & 1 : 0;
+        ASSERT_EQ(bytes[bit / 8] >> (bit % 8) & 1, expected) << count << ' ' << pair;
+      }
+      ASSERT_EQ(formats::unpack_six_bits(bytes, count), codes);
+    }
+  }
+  EXPECT_THROW(formats::unpack_six_bits(std::vector<std::uint8_t>(3), 5), std::invalid_argument);
+}
 
 TEST(ArrayErrors, SayWhatIsWrong) {
   const std::vector<float> in(4);
