@@ -60,9 +60,11 @@ inline constexpr std::array verbs{
          "assay quantize --block mxfp4-rceil --from bf16 w.npy w.safetensors\n"
          "assay quantize --block article --scales s.npy w.npy w.safetensors\n",
          declare_quantize},
-    Verb{"dequantize", "turn the output of quantize back into numbers",
+    Verb{"dequantize", "turn quantized arrays and checkpoints back into numbers",
          "assay dequantize w.safetensors w.npy\n"
-         "assay dequantize w.safetensors w.npy --json done.json\n",
+         "assay dequantize model.gguf --list\n"
+         "assay dequantize model.gguf --tensor blk.0.ffn_up.weight w.npy\n"
+         "assay dequantize model/ all.safetensors --json done.json\n",
          declare_dequantize},
     Verb{"reencode", "turn MXFP4 into NVFP4 or FP8 blocks without losing a bit, or refuse",
          "assay reencode --to nvfp4 w.safetensors w-nvfp4.safetensors\n"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <memory>
@@ -12,9 +13,12 @@
 #include "formats/layout.h"
 #include "formats/learned_scale.h"
 #include "formats/names.h"
+#include "formats/packed.h"
+#include "formats/presets.h"
 #include "tools/block_file.h"
 #include "tools/npy_source.h"
 #include "tools/outputs.h"
+#include "tools/packed_file.h"
 #include "tools/progress.h"
 #include "tools/tiles.h"
 #include "tools/verb.h"
@@ -62,6 +66,16 @@ void require_finite(const std::string& path, const Tile& tile, std::span<const f
                     "make its block NaN",
                     path, tile.row + at / tile.cols, tile.col + at % tile.cols,
                     std::isnan(x[i]) ? "NaN" : "infinite"));
+  }
+}
+
+/// The same for a run of elements that begins at element `first` of the array.
+void require_finite(const std::string& path, std::int64_t cols, std::int64_t first,
+                    std::span<const float> x) {
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (std::isfinite(x[i])) continue;
+    const std::int64_t at = first + static_cast<std::int64_t>(i);
+    require_finite(path, {at / cols, at % cols, 1, 1}, x.subspan(i, 1));
   }
 }
 
@@ -113,7 +127,44 @@ class GivenScales {
   std::optional<NpySource> file_;
 };
 
+/// q4_0 and q4_k: codes and scale factors in one, the rule is all there is to say.
+ExitCode run_packed(const formats::PackedBlock& block, const Options& options) {
+  const Options defaults;
+  if (options.rounding != defaults.rounding || options.policy != defaults.policy ||
+      options.scale_layout != defaults.scale_layout || !options.scales.empty())
+    throw std::invalid_argument(
+        fmt::format("'{}' has its own rounding, scale factors and layout; leave --rounding, "
+                    "--policy, --scales and --scale-layout out",
+                    block.name));
+  const NpySource source(options.in, options.from);
+  if (source.dtype() == simulator::Dtype::f64)
+    throw std::invalid_argument(fmt::format(
+        "'{}' holds F64; quantize takes F32, F16 and bf16, since every scale rule is defined on "
+        "FP32",
+        options.in));
+  PackedFileWriter writer(options.out, {&block, source.shape(), source.rows(), source.cols()});
+  Progress progress("quantize", source.size());
+  std::vector<float> x;
+  for (std::int64_t first = 0; first < source.size(); first += budget) {
+    x.resize(static_cast<std::size_t>(std::min(budget, source.size() - first)));
+    source.read(first, x);
+    if (!options.poison) require_finite(options.in, source.cols(), first, x);
+    writer.write(formats::quantize_packed(block, x));
+    source.release(first, static_cast<std::int64_t>(x.size()));
+    progress.advance(static_cast<std::int64_t>(x.size()));
+  }
+  writer.commit();
+  options.outputs.write_json({{"verb", "quantize"},
+                              {"input", options.in},
+                              {"output", options.out},
+                              {"preset", block.name},
+                              {"shape", source.shape()}});
+  return ExitCode::pass;
+}
+
 ExitCode run(const Options& options) {
+  for (const formats::PackedBlock* block : formats::all_packed_blocks)
+    if (options.preset == block->name) return run_packed(*block, options);
   const formats::BlockFormat& format = formats::find_block_format(options.preset);
   const NpySource source(options.in, options.from);
   if (source.dtype() == simulator::Dtype::f64)
@@ -175,7 +226,7 @@ ExitCode run(const Options& options) {
 Action declare_quantize(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("--block", options->preset,
-                 "block format: nvfp4, mxfp4-rceil, ... (assay formats)")
+                 "block format: nvfp4, mxfp4-rceil, q4_0, ... (assay formats)")
       ->required();
   app.add_option("--from", options->from,
                  "element type of IN: f32, f16, or bf16 kept as uint16 (default: the file's)");
