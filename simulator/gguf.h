@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// GGUF files, versions 2 and 3, little endian (https://github.com/ggml-org/ggml, docs/gguf.md):
+// GGUF files, versions 2 and 3, little endian (https://github.com/ggml-org/ggml, gguf.md):
 // magic, version, counts, metadata, tensor infos, padding, the tensors' bytes. The reader trusts
 // nothing: counts, lengths, types, names, extents and offsets are checked before the first tensor
 // byte is looked at.
