@@ -169,9 +169,9 @@ INSTANTIATE_TEST_SUITE_P(Formats, EveryFormat, testing::ValuesIn(formats::all_fo
 TEST(SixBits, AreADenseStringOfBits) {
   for (std::size_t count = 0; count <= 9; ++count) {
     for (std::uint32_t pair = 0; pair < 1U << 12; ++pair) {
-      std::vector<std::uint8_t> codes(count);
+      std::vector<std::uint8_t> codes;
       for (std::size_t i = 0; i < count; ++i) {
-        codes[i] = static_cast<std::uint8_t>(pair >> (6 * (i % 2)) & 0x3F);
+        codes.push_back(static_cast<std::uint8_t>(pair >> (6 * (i % 2)) & 0x3F));
       }
       const std::vector<std::uint8_t> bytes = formats::pack_six_bits(codes);
       ASSERT_EQ(bytes.size(), (count * 6 + 7) / 8);
