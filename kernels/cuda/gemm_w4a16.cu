@@ -124,6 +124,7 @@ __global__ void __launch_bounds__(kThreads) gemm_kernel(GemmW4a16 p) {
 }  // namespace
 
 void gemm_w4a16(const GemmW4a16& problem) {
+  if (problem.m == 0 || problem.n == 0) return;  // a grid without blocks is an error
   const dim3 grid(static_cast<unsigned>((problem.n + kTileN - 1) / kTileN),
                   static_cast<unsigned>((problem.m + kTileM - 1) / kTileM));
   gemm_kernel<<<grid, kThreads>>>(problem);
