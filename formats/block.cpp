@@ -71,10 +71,15 @@ void merge_max(std::uint32_t& into, std::uint32_t value) {
 }  // namespace
 
 const BlockFormat& find_block_format(std::string_view name) {
-  std::array<std::string_view, all_block_formats.size()> names;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    names[i] = all_block_formats[i]->name;
-    if (names[i] == name) return *all_block_formats[i];
+  std::array<std::string_view, all_block_formats.size() + block_format_aliases.size()> names;
+  std::size_t i = 0;
+  for (const BlockFormat* format : all_block_formats) {
+    if (format->name == name) return *format;
+    names[i++] = format->name;
+  }
+  for (const BlockFormatAlias& alias : block_format_aliases) {
+    if (alias.name == name) return *alias.format;
+    names[i++] = alias.name;
   }
   throw std::invalid_argument(unknown_name("block format", name, names));
 }

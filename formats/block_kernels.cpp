@@ -6,6 +6,7 @@
 #include <hwy/foreach_target.h>
 // foreach_target.h comes first: it includes this file again for every other instruction set.
 #include "formats/block_elements-inl.h"
+#include "formats/block_errors-inl.h"
 #include "formats/block_lanes-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -46,6 +47,7 @@ const BlockKernels* kernels() {
         encode_lanes(v, codes, n, round);
       },
       encode_all,
+      block_errors,
       pack_nibbles,
   };
   return &table;

@@ -28,6 +28,17 @@ struct Scratch {
   bool any_blank;
   alignas(64) std::array<std::uint8_t, kChunk + kSlack> codes;
   alignas(64) std::array<std::uint32_t, kChunk + kSlack> random;
+  std::array<double, kLanes> step;  // scale factor * tensor scale
+  std::array<float, kLanes> error;
+};
+
+/// What the candidate of least error so far left for each unit.
+struct Best {
+  Registers blocks;
+  std::array<std::int64_t, kLanes> scale_codes;
+  std::array<float, kLanes> factor;
+  std::array<bool, kLanes> blank;
+  std::array<float, kLanes> error;
 };
 
 class PanelWork {
@@ -37,6 +48,7 @@ class PanelWork {
         context_(job.context),
         s_(scratch),
         kernels_(block_kernels()),
+        order_(job.context.orders.data()),
         panel_(panel),
         units_(static_cast<std::size_t>(panel.rows * panel.cols)),
         first_row_(panel.row * context_.unit.rows),
@@ -46,16 +58,11 @@ class PanelWork {
 
   void run() {
     find_amax();
-    find_scales();
+    const bool fast = context_.orders.size() == 1 ? quantize_scales() : choose_scales();
     store_scales();
-    const bool fast = find_factors();
-    for (std::int64_t row = first_row_; row < last_row_; ++row) {
-      const std::int64_t step = static_cast<std::int64_t>(fast ? kChunk : kLanes);
-      for (std::int64_t col = first_col_; col < last_col_; col += step) {
-        const std::int64_t size = std::min(step, last_col_ - col);
-        fast ? encode_fast(row, col, size) : encode_general(row, col, size);
-      }
-    }
+    for_each_run(fast, [&](std::int64_t row, std::int64_t col, std::int64_t size) {
+      fast ? encode_fast(row, col, size) : encode_general(row, col, size);
+    });
   }
 
  private:
@@ -90,6 +97,86 @@ class PanelWork {
     for (std::int64_t i = 0; i < panel_.rows; ++i) {
       for (std::int64_t j = 0; j < panel_.cols; ++j) body(unit++, i, j);
     }
+  }
+
+  /// Calls body(row, first column, size) for the pieces of every row that are encoded at a time.
+  template <class Body>
+  void for_each_run(bool fast, Body body) const {
+    const auto step = static_cast<std::int64_t>(fast ? kChunk : kLanes);
+    for (std::int64_t row = first_row_; row < last_row_; ++row) {
+      for (std::int64_t col = first_col_; col < last_col_; col += step) {
+        body(row, col, std::min(step, last_col_ - col));
+      }
+    }
+  }
+
+  bool quantize_scales() {
+    find_scales();
+    return find_factors();
+  }
+
+  /// Candidates (tensor.h): tries all orders and leaves the scratch as if each unit's best one had
+  /// been the only one.
+  bool choose_scales() {
+    static thread_local Best best;
+    bool fast = true;
+    bool first = true;
+    for (const OrderJob& order : context_.orders) {
+      order_ = &order;
+      const bool own_fast = quantize_scales();
+      fast &= own_fast;
+      measure(own_fast);
+      for (std::size_t u = 0; u < units_; ++u) {
+        if (!first && !(s_.error[u] < best.error[u])) continue;
+        best.error[u] = s_.error[u];
+        best.scale_codes[u] = s_.scale_codes[u];
+        best.factor[u] = s_.factor[u];
+        best.blank[u] = s_.any_blank && s_.blank[u];
+        for (std::size_t r = 0; r < best.blocks.lanes.size(); ++r) {
+          best.blocks.lanes[r][u] = s_.blocks.lanes[r][u];
+        }
+      }
+      first = false;
+    }
+    s_.any_blank = false;
+    for (std::size_t u = 0; u < units_; ++u) {
+      s_.blank[u] = best.blank[u];
+      s_.any_blank |= best.blank[u];
+    }
+    std::copy_n(best.scale_codes.begin(), units_, s_.scale_codes.begin());
+    std::copy_n(best.factor.begin(), units_, s_.factor.begin());
+    for (std::size_t r = 0; r < best.blocks.lanes.size(); ++r) {
+      std::copy_n(best.blocks.lanes[r].begin(), units_, s_.blocks.lanes[r].begin());
+    }
+    return fast;
+  }
+
+  /// The errors of the codes that the current order gives.
+  void measure(bool fast) {
+    std::fill_n(s_.error.begin(), units_, 0.0F);
+    const double* scale = s_.blocks.of(Register::scale);
+    for (std::size_t u = 0; u < units_; ++u) {
+      s_.step[u] = scale[u] * static_cast<double>(job_.tensor.scale);
+    }
+    for_each_run(fast, [&](std::int64_t row, std::int64_t col, std::int64_t size) {
+      if (fast) {
+        codes_fast(row, col, size);
+      } else {
+        std::fill_n(s_.codes.begin(), size, std::uint8_t{0});
+        codes_general(row, col, size, [&](std::int64_t i, std::uint32_t code) {
+          s_.codes[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(code);
+        });
+      }
+      const std::size_t unit = unit_of(row, col);
+      kernels_.block_errors(context_.format->candidates->measure, context_.values.data(),
+                            s_.codes.data(), run_of(row, col, size), s_.step.data() + unit,
+                            s_.error.data() + unit);
+    });
+  }
+
+  [[nodiscard]] std::size_t unit_of(std::int64_t row, std::int64_t col) const {
+    return static_cast<std::size_t>(unit_row(row) * panel_.cols +
+                                    (col - first_col_) / context_.unit.cols);
   }
 
   void find_amax() {
@@ -134,7 +221,7 @@ class PanelWork {
         s_.blocks.of(Register::scale)[u] = static_cast<double>(decode(*format.scale, code));
       });
     }
-    kernels_.evaluate(format.order->block, s_.blocks, units_, false);
+    kernels_.evaluate(order_->order->block, s_.blocks, units_, false);
     if (format.rule != ScaleRule::given) {
       // Exact: plan_order has seen that the last rounding of scale was to this format.
       kernels_.encode_scales(s_.blocks.of(Register::scale), s_.scale_codes.data(), units_,
@@ -172,8 +259,8 @@ class PanelWork {
 
   /// False where a factor makes the vector kernels inapplicable.
   bool find_factors() {
-    const ElementPlan& plan = context_.plan;
-    bool fast = context_.fast;
+    const ElementPlan& plan = order_->plan;
+    bool fast = order_->fast;
     s_.any_blank = any_poisoned_;
     if (fast) {
       const double* factor = s_.blocks.of(plan.factor);
@@ -210,15 +297,21 @@ class PanelWork {
     return job_.out.codes.data() + row * stride;
   }
 
-  void encode_fast(std::int64_t row, std::int64_t col, std::int64_t size) {
-    const auto n = static_cast<std::size_t>(size);
-    if (context_.element.encoder == Encoder::stochastic) fill_random(row, col, n);
+  /// The codes of a run, one a byte, in the scratch.
+  void codes_fast(std::int64_t row, std::int64_t col, std::int64_t size) {
+    if (order_->element.encoder == Encoder::stochastic) {
+      fill_random(row, col, static_cast<std::size_t>(size));
+    }
     const Run run = run_of(row, col, size);
-    const auto unit = static_cast<std::size_t>(unit_row(row) * panel_.cols +
-                                               (col - first_col_) / context_.unit.cols);
-    kernels_.encode_elements(context_.element, run, s_.factor.data() + unit, s_.random.data(),
+    const std::size_t unit = unit_of(row, col);
+    kernels_.encode_elements(order_->element, run, s_.factor.data() + unit, s_.random.data(),
                              s_.codes.data());
     if (s_.any_blank) clear_blank(run, unit);
+  }
+
+  void encode_fast(std::int64_t row, std::int64_t col, std::int64_t size) {
+    codes_fast(row, col, size);
+    const auto n = static_cast<std::size_t>(size);
     const int bits = context_.format->element->storage_bits;
     std::uint8_t* out =
         out_row(row) + col * bits / 8;  // whole: PanelGrid starts panels at even columns
@@ -240,6 +333,14 @@ class PanelWork {
   }
 
   void encode_general(std::int64_t row, std::int64_t col, std::int64_t size) {
+    codes_general(row, col, size, [&](std::int64_t i, std::uint32_t code) {
+      store_code(out_row(row), col + i, context_.format->element->storage_bits, code);
+    });
+  }
+
+  /// Calls sink(i, code) for the elements of the run whose codes are not blank.
+  template <class Sink>
+  void codes_general(std::int64_t row, std::int64_t col, std::int64_t size, Sink sink) {
     const auto n = static_cast<std::size_t>(size);
     const BlockFormat& format = *context_.format;
     const bool stochastic = context_.rounding == RoundingMode::stochastic;
@@ -247,23 +348,20 @@ class PanelWork {
     const Run run = run_of(row, col, size);
     std::array<std::size_t, kLanes> unit;
     for (std::size_t i = 0; i < n; ++i) {
-      unit[i] = static_cast<std::size_t>(unit_row(row) * panel_.cols +
-                                         (col - first_col_ + static_cast<std::int64_t>(i)) /
-                                             context_.unit.cols);
+      unit[i] = unit_of(row, col + static_cast<std::int64_t>(i));
       for (std::size_t r = 0; r < s_.blocks.lanes.size(); ++r) {
         s_.elements.lanes[r][i] = s_.blocks.lanes[r][unit[i]];
       }
       s_.elements.of(Register::x)[i] = s_.blank[unit[i]] ? 0.0 : static_cast<double>(run.x[i]);
     }
-    kernels_.evaluate(format.order->element, s_.elements, n, true);
+    kernels_.evaluate(order_->order->element, s_.elements, n, true);
     for (std::size_t i = 0; i < n; ++i) {
       if (s_.blank[unit[i]]) continue;
       const Random random =
           stochastic ? Random{context_.random_bits, s_.random[i] >> (32 - context_.random_bits)}
                      : Random{};
-      store_code(out_row(row), col + static_cast<std::int64_t>(i), format.element->storage_bits,
-                 encode(*format.element, s_.elements.of(Register::x)[i], context_.rounding,
-                        context_.policy, random));
+      sink(static_cast<std::int64_t>(i), encode(*format.element, s_.elements.of(Register::x)[i],
+                                                context_.rounding, context_.policy, random));
     }
   }
 
@@ -271,6 +369,7 @@ class PanelWork {
   const PanelContext& context_;
   Scratch& s_;
   const BlockKernels& kernels_;
+  const OrderJob* order_;
   const Panel& panel_;
   const std::size_t units_;
   bool any_poisoned_ = false;
@@ -287,7 +386,6 @@ PanelContext::PanelContext(const BlockFormat& f, std::int64_t r, std::int64_t c,
       grid(block_grid(f.block, r, c)),
       unit{f.block.rows == 0 ? 64 : f.block.rows,
            f.block.cols == 0 ? static_cast<std::int64_t>(kChunk) : f.block.cols},
-      plan(plan_order(f)),
       policy(profile_row(*options.profile, *f.element).policy),
       rounding(options.rounding),
       random_bits(options.random_bits),
@@ -295,17 +393,35 @@ PanelContext::PanelContext(const BlockFormat& f, std::int64_t r, std::int64_t c,
       scales(options.scales) {
   require_expressible(*f.element, policy);
   require_random_bits(rounding, random_bits);
+  if (f.candidates == nullptr) {
+    orders.push_back(prepare(*f.order));
+    return;
+  }
+  if (f.block.rows == 0 || f.block.cols == 0 || f.element->storage_bits > 8) {
+    throw std::invalid_argument("quantize to " + std::string(f.name) +
+                                ": candidate orders need blocks of stated extents and elements of "
+                                "at most 8 bits");
+  }
+  for (const OperationOrder* order : f.candidates->orders) orders.push_back(prepare(*order));
+  for (std::size_t code = 0; code < values.size(); ++code) {
+    values[code] = decode(*f.element, static_cast<std::uint32_t>(code));
+  }
+}
+
+OrderJob PanelContext::prepare(const OperationOrder& order) const {
+  OrderJob job{&order, plan_order(*format, order), false, {}};
   // A stochastic threshold has p + n significant bits, and quotients allow 25 (order.h).
-  if (rounding == RoundingMode::stochastic && plan.quotient &&
-      f.element->mantissa_bits + 1 + random_bits > 25) {
+  if (rounding == RoundingMode::stochastic && job.plan.quotient &&
+      format->element->mantissa_bits + 1 + random_bits > 25) {
     throw std::invalid_argument(
-        "quantize to " + std::string(f.name) +
+        "quantize to " + std::string(format->name) +
         ": stochastic rounding of unrounded quotients needs fewer random bits");
   }
-  const Fields fields = fields_of(*f.element);
-  fast = plan.path != ElementPath::general && f.element->storage_bits <= 8 &&
-         fields.sign_bits == 1 && fields.subnormals && array_codec_handles(fields);
-  if (!fast) return;
+  const Fields fields = fields_of(*format->element);
+  job.fast = job.plan.path != ElementPath::general && format->element->storage_bits <= 8 &&
+             fields.sign_bits == 1 && fields.subnormals && !fields.is_twos_complement() &&
+             array_codec_handles(fields);
+  if (!job.fast) return job;
   Encoder encoder = Encoder::any;
   switch (rounding) {
     case RoundingMode::nearest_even:
@@ -324,7 +440,8 @@ PanelContext::PanelContext(const BlockFormat& f, std::int64_t r, std::int64_t c,
     default:
       break;
   }
-  element = {plan.path, encoder, encode_params(fields, rounding, policy, random_bits)};
+  job.element = {job.plan.path, encoder, encode_params(fields, rounding, policy, random_bits)};
+  return job;
 }
 
 TensorPhase PanelContext::tensor_phase(float amax) const {

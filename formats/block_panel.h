@@ -22,6 +22,14 @@ struct TensorPhase {
   float scale;
 };
 
+/// One of the orders that blocks are quantized by.
+struct OrderJob {
+  const OperationOrder* order = nullptr;
+  ElementPlan plan;
+  bool fast = false;  ///< the element phase and format have vector kernels
+  ElementJob element;
+};
+
 /// One quantization, checked and prepared.
 struct PanelContext {
   const BlockFormat* format = nullptr;
@@ -29,12 +37,11 @@ struct PanelContext {
   std::int64_t cols = 0;
   BlockGrid grid{};  ///< of the whole tensor
   BlockShape unit;   ///< what a panel treats as a block: the block, or a part of a whole-extent one
-  ElementPlan plan;
+  std::array<float, 256> values{};  ///< of the element codes, where there are candidates
+  std::vector<OrderJob> orders;     ///< the format's order, or its candidates
   Policy policy{};
   RoundingMode rounding = RoundingMode::nearest_even;
   int random_bits = 0;
-  bool fast = false;  ///< the element phase and format have vector kernels
-  ElementJob element;
   std::uint64_t seed = 0;
   std::span<const float> scales;
 
@@ -43,6 +50,9 @@ struct PanelContext {
                const QuantizeOptions& options);
 
   [[nodiscard]] TensorPhase tensor_phase(float amax) const;
+
+ private:
+  [[nodiscard]] OrderJob prepare(const OperationOrder& order) const;
 };
 
 /// Units [row, row + rows) x [col, col + cols) of a tile's grid of units.

@@ -29,13 +29,14 @@ constexpr int kDoubleRange = 1000;
 
 struct Checker {
   const BlockFormat& format;
+  const OperationOrder& order;
   std::array<Known, static_cast<std::size_t>(Register::constant)> known{};
   const char* phase = "";
   std::size_t number = 0;
 
   [[noreturn]] void fail(const std::string& why) const {
-    throw std::invalid_argument("operation order '" + std::string(format.order->name) + "', " +
-                                phase + " operation " + std::to_string(number) + ": " + why);
+    throw std::invalid_argument("operation order '" + std::string(order.name) + "', " + phase +
+                                " operation " + std::to_string(number) + ": " + why);
   }
   Known& at(Register r) { return known[static_cast<std::size_t>(r)]; }
 
@@ -135,7 +136,7 @@ bool is_f32(const Rounding& r) {
 }
 
 ElementPlan classify(Checker& checker, const Known& x) {
-  const std::span<const Operation> e = checker.format.order->element;
+  const std::span<const Operation> e = checker.order.element;
   ElementPlan plan{ElementPath::general, Register::constant, false, x.quotient};
   if (e.empty() || e[0].dst != Register::x || e[0].a != Register::x ||
       e[0].b == Register::constant || e[0].b == Register::x) {
@@ -161,11 +162,11 @@ ElementPlan classify(Checker& checker, const Known& x) {
 
 }  // namespace
 
-ElementPlan plan_order(const BlockFormat& format) {
-  Checker checker{format};
+ElementPlan plan_order(const BlockFormat& format, const OperationOrder& order) {
+  Checker checker{format, order};
   const Known f32_value{true, false, false, fp32.mantissa_bits + 1, kFormatRange, true, &fp32};
   checker.at(Register::amax_tensor) = f32_value;
-  checker.run(format.order->tensor, "tensor");
+  checker.run(order.tensor, "tensor");
   if (format.tensor_scale == TensorScale::fp32 &&
       checker.at(Register::tensor_scale).rounded != &fp32) {
     checker.fail("the tensor phase must set tensor_scale, rounded to FP32");
@@ -176,12 +177,12 @@ ElementPlan plan_order(const BlockFormat& format) {
     checker.at(Register::scale) = {
         true, false, s.mantissa_bits == 0, s.mantissa_bits + 1, kFormatRange, true, &s};
   }
-  checker.run(format.order->block, "block");
+  checker.run(order.block, "block");
   if (checker.at(Register::scale).rounded != format.scale) {
     checker.fail("the block phase must set scale, rounded to the scale format");
   }
   checker.at(Register::x) = f32_value;
-  checker.run(format.order->element, "element");
+  checker.run(order.element, "element");
   return classify(checker, checker.at(Register::x));
 }
 

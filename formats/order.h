@@ -38,9 +38,9 @@ struct ElementPlan {
   bool quotient = false;                 ///< the scaled element may be a quotient (see above)
 };
 
-/// Throws std::invalid_argument with the offending operation's number unless the order of `format`
+/// Throws std::invalid_argument with the offending operation's number unless `order` for `format`
 /// can be evaluated as argued above, sets every register before it is read, and rounds `scale` to
 /// the scale format and `tensor_scale` to FP32 last.
-ElementPlan plan_order(const BlockFormat& format);
+ElementPlan plan_order(const BlockFormat& format, const OperationOrder& order);
 
 }  // namespace assay::formats

@@ -1,139 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The block formats and operation orders that the field uses, as rows. Data only, like tensor.h.
+// The block formats that the field uses, as rows. Data only, like tensor.h.
 
 #include <array>
 
+#include "formats/order_variants.h"
+#include "formats/orders.h"
 #include "formats/tensor.h"
 
 namespace assay::formats {
-
-namespace orders {
-
-using enum OpCode;
-using R = Register;
-
-inline constexpr Rounding exact{};
-inline constexpr Rounding to_f32{&fp32, RoundingMode::nearest_even, Overflow::to_infinity};
-inline constexpr Rounding to_ue4m3{&ue4m3, RoundingMode::nearest_even, Overflow::saturate};
-inline constexpr Rounding down_to_e8m0{&e8m0, RoundingMode::toward_zero, Overflow::saturate};
-inline constexpr Rounding up_to_e8m0{&e8m0, RoundingMode::toward_positive, Overflow::saturate};
-/// FLT_MAX = (2^24 - 1) * 2^104.
-inline constexpr Constant float_max{(1 << 24) - 1, 1, 104};
-
-/// S_enc = min(2688/amax, FLT_MAX), 1 where amax or S_enc is 0; t1 = S_enc * (1/6); g = 1/S_enc.
-inline constexpr Operation nvfp4_te_tensor[] = {
-    {divide, R::t0, R::constant, R::amax_tensor, {2688}, to_f32},
-    {minimum, R::t0, R::t0, R::constant, float_max, exact},
-    {if_zero, R::t0, R::amax_tensor, R::constant, {1}, exact},
-    {if_zero, R::t0, R::t0, R::constant, {1}, exact},
-    {copy, R::t1, R::constant, R::constant, {1, 6}, to_f32},
-    {multiply, R::t1, R::t0, R::t1, {}, to_f32},
-    {divide, R::tensor_scale, R::constant, R::t0, {1}, to_f32},
-};
-/// s_b = E4M3(min(amax_b * t1, FLT_MAX)); t2 = min(1/(s_b * g), FLT_MAX).
-inline constexpr Operation nvfp4_te_block[] = {
-    {multiply, R::t2, R::amax_block, R::t1, {}, to_f32},
-    {minimum, R::t2, R::t2, R::constant, float_max, exact},
-    {copy, R::scale, R::t2, R::constant, {}, to_ue4m3},
-    {multiply, R::t2, R::scale, R::tensor_scale, {}, to_f32},
-    {divide, R::t2, R::constant, R::t2, {1}, to_f32},
-    {minimum, R::t2, R::t2, R::constant, float_max, exact},
-};
-/// x * t2.
-inline constexpr Operation nvfp4_te_element[] = {{multiply, R::x, R::x, R::t2, {}, to_f32}};
-
-inline constexpr OperationOrder nvfp4_te{
-    "nvfp4-te", nvfp4_te_tensor, nvfp4_te_block, nvfp4_te_element,
-    "TransformerEngine, common/cast/nvfp4 quantize_transpose kernels (reciprocal multiply)"};
-
-/// g = amax/2688, 1 where that is 0.
-inline constexpr Operation nvfp4_divide_tensor[] = {
-    {divide, R::tensor_scale, R::amax_tensor, R::constant, {2688}, to_f32},
-    {if_zero, R::tensor_scale, R::tensor_scale, R::constant, {1}, exact},
-};
-/// s_b = E4M3((amax_b/6)/g); t0 = s_b * g.
-inline constexpr Operation nvfp4_divide_block[] = {
-    {divide, R::t0, R::amax_block, R::constant, {6}, to_f32},
-    {divide, R::t0, R::t0, R::tensor_scale, {}, to_f32},
-    {copy, R::scale, R::t0, R::constant, {}, to_ue4m3},
-    {multiply, R::t0, R::scale, R::tensor_scale, {}, to_f32},
-};
-/// x / t0, and 0 (never 0/0) where t0 is 0.
-inline constexpr Operation nvfp4_divide_element[] = {
-    {divide, R::x, R::x, R::t0, {}, to_f32},
-    {if_zero, R::x, R::t0, R::constant, {0}, exact},
-};
-inline constexpr OperationOrder nvfp4_divide{
-    "nvfp4-divide", nvfp4_divide_tensor, nvfp4_divide_block, nvfp4_divide_element,
-    "the defining formulas with true divisions, each rounded to FP32"};
-
-/// 2^(floor(log2 amax) - 2) = amax/4 rounded down to a power of two.
-inline constexpr Operation mxfp4_floor_block[] = {
-    {divide, R::scale, R::amax_block, R::constant, {4}, down_to_e8m0}};
-/// 2^ceil(log2(amax/6)) = amax/6 rounded up to a power of two.
-inline constexpr Operation mxfp4_rceil_block[] = {
-    {divide, R::scale, R::amax_block, R::constant, {6}, up_to_e8m0}};
-inline constexpr Operation divide_by_power_of_two[] = {{divide, R::x, R::x, R::scale, {}, exact}};
-inline constexpr OperationOrder mxfp4_floor{"mxfp4-floor",
-                                            {},
-                                            mxfp4_floor_block,
-                                            divide_by_power_of_two,
-                                            "OCP Microscaling Formats (MX) v1.0, section 6.3"};
-inline constexpr OperationOrder mxfp4_rceil{
-    "mxfp4-rceil",
-    {},
-    mxfp4_rceil_block,
-    divide_by_power_of_two,
-    "cuBLAS block scaling, 1D MX recipe: round-up of amax/max"};
-
-/// amax clamped to 6*2^-126, the FP32 product with FP32(1/6), rounded up to a power of two.
-inline constexpr Operation deepseek_v4_block[] = {
-    {maximum, R::t0, R::amax_block, R::constant, {6, 1, -126}, exact},
-    {copy, R::t1, R::constant, R::constant, {1, 6}, to_f32},
-    {multiply, R::t0, R::t0, R::t1, {}, to_f32},
-    {copy, R::scale, R::t0, R::constant, {}, up_to_e8m0},
-};
-inline constexpr OperationOrder deepseek_v4{
-    "deepseek-v4",
-    {},
-    deepseek_v4_block,
-    divide_by_power_of_two,
-    "DeepSeek TileKernels, per_token_cast to e2m1, round_sf"};
-
-/// amax/448 in FP32, 1 for a zero block (the published kernel would compute 0/0).
-inline constexpr Operation fp8_deepseek_v3_block[] = {
-    {divide, R::t0, R::amax_block, R::constant, {448}, to_f32},
-    {if_zero, R::t0, R::t0, R::constant, {1}, exact},
-    {copy, R::scale, R::t0, R::constant, {}, to_f32},
-};
-/// amax clamped to FP32(1e-4) = 13743895 * 2^-37, over 448, rounded up to a power of two.
-inline constexpr Operation fp8_deepseek_v4_block[] = {
-    {maximum, R::t0, R::amax_block, R::constant, {13743895, 1, -37}, exact},
-    {divide, R::scale, R::t0, R::constant, {448}, up_to_e8m0},
-};
-inline constexpr OperationOrder fp8_deepseek_v4{
-    "fp8-deepseek-v4",
-    {},
-    fp8_deepseek_v4_block,
-    divide_by_power_of_two,
-    "DeepSeek act_quant kernel with power-of-two scales"};
-/// x / scale, and 0 where the scale is 0 (a learned scale may be).
-inline constexpr Operation divide_by_scale[] = {
-    {divide, R::x, R::x, R::scale, {}, to_f32},
-    {if_zero, R::x, R::scale, R::constant, {0}, exact},
-};
-inline constexpr OperationOrder fp8_deepseek_v3{
-    "fp8-deepseek-v3",
-    {},
-    fp8_deepseek_v3_block,
-    divide_by_scale,
-    "DeepSeek-V3, arXiv 2412.19437 section 3.3, and its act_quant kernel"};
-/// The scale factor is the caller's; only the division is this order's.
-inline constexpr OperationOrder learned{
-    "learned", {}, {}, divide_by_scale, "this project's definition"};
-
-}  // namespace orders
 
 inline constexpr BlockFormat nvfp4{"nvfp4",
                                    &e2m1,
@@ -228,11 +103,388 @@ inline constexpr BlockFormat article_attention{
     &orders::learned,
     "circulated recipe: attention weights, learned scales"};
 
-inline constexpr std::array<const BlockFormat*, 11> all_block_formats{
-    &nvfp4,       &nvfp4_divide,     &mxfp4_floor,
-    &mxfp4_rceil, &fp8_deepseek_v3,  &fp8_deepseek_v3_weight,
-    &deepseek_v4, &fp8_deepseek_v4,  &fp8_deepseek_v4_weight,
-    &article,     &article_attention};
+inline constexpr BlockFormat nvfp4_2d{
+    "nvfp4-2d",
+    &e2m1,
+    {16, 16},
+    &ue4m3,
+    ScaleRule::nearest,
+    TensorScale::fp32,
+    &orders::nvfp4_te,
+    "NVFP4 weights with one scale per 16 x 16, as TransformerEngine computes them"};
+inline constexpr BlockFormat nvfp4_pretraining{
+    "nvfp4-pretraining",
+    &e2m1,
+    {16, 16},
+    &ue4m3,
+    ScaleRule::nearest,
+    TensorScale::fp32,
+    &orders::nvfp4_paper,
+    "NVFP4 pre-training, arXiv 2509.25149: weights, by the formulas of its appendix"};
+inline constexpr BlockFormat nvfp4_paper{
+    "nvfp4-paper",
+    &e2m1,
+    {1, 16},
+    &ue4m3,
+    ScaleRule::nearest,
+    TensorScale::fp32,
+    &orders::nvfp4_paper,
+    "NVFP4 pre-training, arXiv 2509.25149: activations and gradients"};
+inline constexpr BlockFormat nvfp4_4over6{
+    "nvfp4-4over6",
+    &e2m1,
+    {1, 16},
+    &ue4m3,
+    ScaleRule::nearest,
+    TensorScale::fp32,
+    &orders::nvfp4_4over6_six,
+    "Four Over Six, arXiv 2512.02010: amax to 6 or to 4, by the squared error",
+    &orders::least_squared_error};
+inline constexpr BlockFormat nvfp4_4over6_mae{
+    "nvfp4-4over6-mae",
+    &e2m1,
+    {1, 16},
+    &ue4m3,
+    ScaleRule::nearest,
+    TensorScale::fp32,
+    &orders::nvfp4_4over6_six,
+    "Four Over Six, arXiv 2512.02010: amax to 6 or to 4, by the absolute error",
+    &orders::least_absolute_error};
+inline constexpr BlockFormat nvfp4_4over6_max{
+    "nvfp4-4over6-max",
+    &e2m1,
+    {1, 16},
+    &ue4m3,
+    ScaleRule::nearest,
+    TensorScale::fp32,
+    &orders::nvfp4_4over6_six,
+    "Four Over Six, arXiv 2512.02010: amax to 6 or to 4, by the largest error",
+    &orders::least_largest_error};
+inline constexpr BlockFormat nvfp4_up{
+    "nvfp4-up",        &e2m1,
+    {1, 16},           &ue4m3,
+    ScaleRule::up,     TensorScale::fp32,
+    &orders::nvfp4_up, "NVFP4 with scale factors rounded up, as cuDNN documents them"};
+inline constexpr BlockFormat nvfp4_reciprocal{
+    "nvfp4-reciprocal",
+    &e2m1,
+    {1, 16},
+    &ue4m3,
+    ScaleRule::nearest,
+    TensorScale::fp32,
+    &orders::nvfp4_reciprocal,
+    "NVFP4 with true divisions for scales and a reciprocal for elements"};
+inline constexpr BlockFormat nvfp4_torchao{
+    "nvfp4-torchao",
+    &e2m1,
+    {1, 16},
+    &ue4m3,
+    ScaleRule::nearest,
+    TensorScale::fp32,
+    &orders::nvfp4_torchao,
+    "NVFP4 as torchao computes it, scale factors at least 2^-6"};
+inline constexpr BlockFormat nvfp4_compressed_tensors{"nvfp4-compressed-tensors",
+                                                      &e2m1,
+                                                      {1, 16},
+                                                      &ue4m3,
+                                                      ScaleRule::nearest,
+                                                      TensorScale::fp32,
+                                                      &orders::nvfp4_compressed_tensors,
+                                                      "NVFP4 as compressed-tensors computes it"};
+inline constexpr BlockFormat nvfp4_modelopt{"nvfp4-modelopt",
+                                            &e2m1,
+                                            {1, 16},
+                                            &ue4m3,
+                                            ScaleRule::nearest,
+                                            TensorScale::fp32,
+                                            &orders::nvfp4_modelopt,
+                                            "NVFP4 as NVIDIA ModelOpt computes it"};
+inline constexpr BlockFormat nvfp4_sr{"nvfp4-sr",
+                                      &e2m1,
+                                      {1, 16},
+                                      &ue4m3,
+                                      ScaleRule::nearest,
+                                      TensorScale::fp32,
+                                      &orders::nvfp4_sr,
+                                      "NVFP4 for stochastic rounding: 6 * 16/17 in place of 6"};
+inline constexpr BlockFormat nvfp4_single{"nvfp4-single",
+                                          &e2m1,
+                                          {1, 16},
+                                          &ue4m3,
+                                          ScaleRule::nearest,
+                                          TensorScale::none,
+                                          &orders::nvfp4_single_divide,
+                                          "NVFP4 without a tensor scale, amax/6"};
+inline constexpr BlockFormat nvfp4_single_multiply{
+    "nvfp4-single-multiply",
+    &e2m1,
+    {1, 16},
+    &ue4m3,
+    ScaleRule::nearest,
+    TensorScale::none,
+    &orders::nvfp4_single_multiply,
+    "NVFP4 without a tensor scale, amax * FP32(1/6)"};
+inline constexpr BlockFormat mxfp4_ceil{"mxfp4-ceil",
+                                        &e2m1,
+                                        {1, 32},
+                                        &e8m0,
+                                        ScaleRule::ceil,
+                                        TensorScale::none,
+                                        &orders::mxfp4_ceil,
+                                        "MXFP4 with torchao's CEIL scale"};
+inline constexpr BlockFormat mxfp4_even{"mxfp4-even",
+                                        &e2m1,
+                                        {1, 32},
+                                        &e8m0,
+                                        ScaleRule::even,
+                                        TensorScale::none,
+                                        &orders::mxfp4_even,
+                                        "MXFP4 with torchao's EVEN scale"};
+inline constexpr BlockFormat mxfp4_sr{
+    "mxfp4-sr",        &e2m1,
+    {1, 32},           &e8m0,
+    ScaleRule::floor,  TensorScale::none,
+    &orders::mxfp4_sr, "MXFP4 for stochastic rounding: 3/4 of each value"};
+inline constexpr BlockFormat mxfp6_e2m3_floor{
+    "mxfp6-e2m3-floor",
+    &e2m3,
+    {1, 32},
+    &e8m0,
+    ScaleRule::floor,
+    TensorScale::none,
+    &orders::e2m3_floor,
+    "OCP Microscaling Formats (MX) v1.0, MXFP6 with E2M3, floor scale"};
+inline constexpr BlockFormat mxfp6_e2m3_ceil{
+    "mxfp6-e2m3-ceil",
+    &e2m3,
+    {1, 32},
+    &e8m0,
+    ScaleRule::ceil,
+    TensorScale::none,
+    &orders::e2m3_ceil,
+    "OCP Microscaling Formats (MX) v1.0, MXFP6 with E2M3, ceil scale"};
+inline constexpr BlockFormat mxfp6_e2m3_rceil{
+    "mxfp6-e2m3-rceil",
+    &e2m3,
+    {1, 32},
+    &e8m0,
+    ScaleRule::rceil,
+    TensorScale::none,
+    &orders::e2m3_rceil,
+    "OCP Microscaling Formats (MX) v1.0, MXFP6 with E2M3, rceil scale"};
+inline constexpr BlockFormat mxfp6_e2m3_even{
+    "mxfp6-e2m3-even",
+    &e2m3,
+    {1, 32},
+    &e8m0,
+    ScaleRule::even,
+    TensorScale::none,
+    &orders::e2m3_even,
+    "OCP Microscaling Formats (MX) v1.0, MXFP6 with E2M3, even scale"};
+inline constexpr BlockFormat mxfp6_e3m2_floor{
+    "mxfp6-e3m2-floor",
+    &e3m2,
+    {1, 32},
+    &e8m0,
+    ScaleRule::floor,
+    TensorScale::none,
+    &orders::e3m2_floor,
+    "OCP Microscaling Formats (MX) v1.0, MXFP6 with E3M2, floor scale"};
+inline constexpr BlockFormat mxfp6_e3m2_ceil{
+    "mxfp6-e3m2-ceil",
+    &e3m2,
+    {1, 32},
+    &e8m0,
+    ScaleRule::ceil,
+    TensorScale::none,
+    &orders::e3m2_ceil,
+    "OCP Microscaling Formats (MX) v1.0, MXFP6 with E3M2, ceil scale"};
+inline constexpr BlockFormat mxfp6_e3m2_rceil{
+    "mxfp6-e3m2-rceil",
+    &e3m2,
+    {1, 32},
+    &e8m0,
+    ScaleRule::rceil,
+    TensorScale::none,
+    &orders::e3m2_rceil,
+    "OCP Microscaling Formats (MX) v1.0, MXFP6 with E3M2, rceil scale"};
+inline constexpr BlockFormat mxfp6_e3m2_even{
+    "mxfp6-e3m2-even",
+    &e3m2,
+    {1, 32},
+    &e8m0,
+    ScaleRule::even,
+    TensorScale::none,
+    &orders::e3m2_even,
+    "OCP Microscaling Formats (MX) v1.0, MXFP6 with E3M2, even scale"};
+inline constexpr BlockFormat mxfp8_e4m3_floor{
+    "mxfp8-e4m3-floor",
+    &e4m3,
+    {1, 32},
+    &e8m0,
+    ScaleRule::floor,
+    TensorScale::none,
+    &orders::e4m3_floor,
+    "OCP Microscaling Formats (MX) v1.0, MXFP8 with E4M3, floor scale"};
+inline constexpr BlockFormat mxfp8_e4m3_ceil{
+    "mxfp8-e4m3-ceil",
+    &e4m3,
+    {1, 32},
+    &e8m0,
+    ScaleRule::ceil,
+    TensorScale::none,
+    &orders::e4m3_ceil,
+    "OCP Microscaling Formats (MX) v1.0, MXFP8 with E4M3, ceil scale"};
+inline constexpr BlockFormat mxfp8_e4m3_rceil{
+    "mxfp8-e4m3-rceil",
+    &e4m3,
+    {1, 32},
+    &e8m0,
+    ScaleRule::rceil,
+    TensorScale::none,
+    &orders::e4m3_rceil,
+    "OCP Microscaling Formats (MX) v1.0, MXFP8 with E4M3, rceil scale"};
+inline constexpr BlockFormat mxfp8_e4m3_even{
+    "mxfp8-e4m3-even",
+    &e4m3,
+    {1, 32},
+    &e8m0,
+    ScaleRule::even,
+    TensorScale::none,
+    &orders::e4m3_even,
+    "OCP Microscaling Formats (MX) v1.0, MXFP8 with E4M3, even scale"};
+inline constexpr BlockFormat mxfp8_e5m2_floor{
+    "mxfp8-e5m2-floor",
+    &e5m2,
+    {1, 32},
+    &e8m0,
+    ScaleRule::floor,
+    TensorScale::none,
+    &orders::e5m2_floor,
+    "OCP Microscaling Formats (MX) v1.0, MXFP8 with E5M2, floor scale"};
+inline constexpr BlockFormat mxfp8_e5m2_ceil{
+    "mxfp8-e5m2-ceil",
+    &e5m2,
+    {1, 32},
+    &e8m0,
+    ScaleRule::ceil,
+    TensorScale::none,
+    &orders::e5m2_ceil,
+    "OCP Microscaling Formats (MX) v1.0, MXFP8 with E5M2, ceil scale"};
+inline constexpr BlockFormat mxfp8_e5m2_rceil{
+    "mxfp8-e5m2-rceil",
+    &e5m2,
+    {1, 32},
+    &e8m0,
+    ScaleRule::rceil,
+    TensorScale::none,
+    &orders::e5m2_rceil,
+    "OCP Microscaling Formats (MX) v1.0, MXFP8 with E5M2, rceil scale"};
+inline constexpr BlockFormat mxfp8_e5m2_even{
+    "mxfp8-e5m2-even",
+    &e5m2,
+    {1, 32},
+    &e8m0,
+    ScaleRule::even,
+    TensorScale::none,
+    &orders::e5m2_even,
+    "OCP Microscaling Formats (MX) v1.0, MXFP8 with E5M2, even scale"};
+inline constexpr BlockFormat fp4_fp32{"fp4-fp32",
+                                      &e2m1,
+                                      {1, 32},
+                                      &fp32,
+                                      ScaleRule::amax_over_max,
+                                      TensorScale::none,
+                                      &orders::fp4_fp32,
+                                      "E2M1 with FP32 scale factors amax/6"};
+inline constexpr BlockFormat fp4_bf16{"fp4-bf16",
+                                      &e2m1,
+                                      {1, 32},
+                                      &bf16,
+                                      ScaleRule::amax_over_max,
+                                      TensorScale::none,
+                                      &orders::fp4_bf16,
+                                      "E2M1 with BF16 scale factors amax/6"};
+inline constexpr BlockFormat int4_g128{"int4-g128",
+                                       &int4,
+                                       {1, 128},
+                                       &fp32,
+                                       ScaleRule::amax_over_max,
+                                       TensorScale::none,
+                                       &orders::int4_symmetric,
+                                       "symmetric INT4 in groups of 128"};
+inline constexpr BlockFormat int4_g32{"int4-g32",
+                                      &int4,
+                                      {1, 32},
+                                      &fp32,
+                                      ScaleRule::amax_over_max,
+                                      TensorScale::none,
+                                      &orders::int4_symmetric,
+                                      "symmetric INT4 in groups of 32"};
+
+inline constexpr std::array<const BlockFormat*, 48> all_block_formats{&nvfp4,
+                                                                      &nvfp4_divide,
+                                                                      &mxfp4_floor,
+                                                                      &mxfp4_rceil,
+                                                                      &fp8_deepseek_v3,
+                                                                      &fp8_deepseek_v3_weight,
+                                                                      &deepseek_v4,
+                                                                      &fp8_deepseek_v4,
+                                                                      &fp8_deepseek_v4_weight,
+                                                                      &article,
+                                                                      &article_attention,
+                                                                      &nvfp4_2d,
+                                                                      &nvfp4_pretraining,
+                                                                      &nvfp4_paper,
+                                                                      &nvfp4_4over6,
+                                                                      &nvfp4_4over6_mae,
+                                                                      &nvfp4_4over6_max,
+                                                                      &nvfp4_up,
+                                                                      &nvfp4_reciprocal,
+                                                                      &nvfp4_torchao,
+                                                                      &nvfp4_compressed_tensors,
+                                                                      &nvfp4_modelopt,
+                                                                      &nvfp4_sr,
+                                                                      &nvfp4_single,
+                                                                      &nvfp4_single_multiply,
+                                                                      &mxfp4_ceil,
+                                                                      &mxfp4_even,
+                                                                      &mxfp4_sr,
+                                                                      &mxfp6_e2m3_floor,
+                                                                      &mxfp6_e2m3_ceil,
+                                                                      &mxfp6_e2m3_rceil,
+                                                                      &mxfp6_e2m3_even,
+                                                                      &mxfp6_e3m2_floor,
+                                                                      &mxfp6_e3m2_ceil,
+                                                                      &mxfp6_e3m2_rceil,
+                                                                      &mxfp6_e3m2_even,
+                                                                      &mxfp8_e4m3_floor,
+                                                                      &mxfp8_e4m3_ceil,
+                                                                      &mxfp8_e4m3_rceil,
+                                                                      &mxfp8_e4m3_even,
+                                                                      &mxfp8_e5m2_floor,
+                                                                      &mxfp8_e5m2_ceil,
+                                                                      &mxfp8_e5m2_rceil,
+                                                                      &mxfp8_e5m2_even,
+                                                                      &fp4_fp32,
+                                                                      &fp4_bf16,
+                                                                      &int4_g128,
+                                                                      &int4_g32};
+
+/// Short names: MXFP6 and MXFP8 have two element formats and four scale rules; unsaid, the rule is
+/// OCP's floor, and the element the one with more mantissa bits. INT4 comes in groups of 128.
+struct BlockFormatAlias {
+  std::string_view name;
+  const BlockFormat* format;
+};
+inline constexpr std::array<BlockFormatAlias, 7> block_format_aliases{
+    {{"mxfp6", &mxfp6_e2m3_floor},
+     {"mxfp6-e2m3", &mxfp6_e2m3_floor},
+     {"mxfp6-e3m2", &mxfp6_e3m2_floor},
+     {"mxfp8", &mxfp8_e4m3_floor},
+     {"mxfp8-e4m3", &mxfp8_e4m3_floor},
+     {"mxfp8-e5m2", &mxfp8_e5m2_floor},
+     {"int4", &int4_g128}}};
 
 /// GGML's blocks, as ggml-common.h declares them (block_q4_0 ...) and ggml-quants.c reads them.
 /// That code doubles its E2M1 values and halves the scale factors of MXFP4 and NVFP4, which means

@@ -79,10 +79,31 @@ struct OperationOrder {
 /// finite element value, emax = its exponent. An OperationOrder is how a kernel evaluates the rule.
 enum class ScaleRule : std::uint8_t {
   floor,          ///< 2^(floor(log2 a) - emax): OCP MX v1.0 section 6.3; clips up to 2^(emax+1)/max
+  ceil,           ///< 2^(ceil(log2 a) - emax): never clips (torchao CEIL)
   rceil,          ///< 2^ceil(log2(a / max)): never clips (NVIDIA, DeepSeek, cuBLAS)
+  even,           ///< floor, of a rounded half up to the element's mantissa bits (torchao EVEN)
   nearest,        ///< a / max (over the tensor scale), to the nearest scale code (NVFP4)
+  up,             ///< the same to the next scale code up, saturating (cuDNN)
   amax_over_max,  ///< a / max in the scale format's own precision, FP32
   given,          ///< learned: the caller supplies the scale factors
+};
+
+/// What the codes of a block miss: over its elements, row by row, with d = the dequantized element
+/// rounded once to FP32, e = |d - x| rounded to FP32; every sum is rounded to FP32 after each
+/// element, in that order.
+enum class ErrorMeasure : std::uint8_t {
+  squared,   ///< the sum of e^2, e^2 rounded to FP32
+  absolute,  ///< the sum of e
+  largest,   ///< the largest e
+};
+
+/// Orders that a block is quantized by, each with its own block and element phase; their tensor
+/// phases are equal and run once. The block keeps the scale factor and codes of the least error,
+/// of the earliest order among equals; a NaN error is not less than any, nor any than it. With
+/// stochastic rounding each order takes the same random words.
+struct Candidates {
+  std::span<const OperationOrder* const> orders;
+  ErrorMeasure measure;
 };
 
 enum class TensorScale : std::uint8_t {
@@ -113,6 +134,8 @@ struct BlockFormat {
   TensorScale tensor_scale;
   const OperationOrder* order;
   std::string_view source;
+  /// Null: `order` alone. Else its orders, `order` being the first of them.
+  const Candidates* candidates = nullptr;
 };
 
 /// Where the code of element (r, c) lies. 4-bit codes: two to a byte, the even index in the low

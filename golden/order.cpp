@@ -2,6 +2,7 @@
 #include "golden/order.h"
 
 #include <stdexcept>
+#include <string>
 
 namespace assay::golden {
 namespace {
@@ -80,6 +81,9 @@ void Registers::run(std::span<const formats::Operation> operations) {
 
 std::uint32_t scale_code(const formats::BlockFormat& format, const Value& amax_block,
                          const Value& amax_tensor) {
+  if (format.candidates != nullptr)
+    throw std::invalid_argument("the scale factors of " + std::string(format.name) +
+                                " depend on more than amax: quantize the elements");
   Registers registers;
   registers[Register::amax_tensor] = to_rational(amax_tensor);
   registers.run(format.order->tensor);

@@ -34,7 +34,8 @@ class Registers {
 /// The code of the scale factor that `format` stores for a block, and the second-level factor,
 /// given the largest finite magnitudes of the block and the tensor (not negative). Composed of
 /// monotone steps in amax_block, so monotone_intervals applies to it for every order whose block
-/// phase is built from constants and monotone operations, as all presets are.
+/// phase is built from constants and monotone operations, as all presets are. Throws
+/// std::invalid_argument for a format with candidates.
 [[nodiscard]] std::uint32_t scale_code(const formats::BlockFormat& format, const Value& amax_block,
                                        const Value& amax_tensor);
 

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "golden/fp32_order.h"
 #include "golden/layout.h"
 #include "golden/order.h"
 #include "golden/philox.h"
@@ -115,6 +116,13 @@ class Quantizer {
     return static_cast<float>(approximate(stored.number));  // 24 bits: exact
   }
 
+  /// A block as one of the orders quantizes it.
+  struct Attempt {
+    std::uint32_t scale;
+    std::vector<std::uint32_t> codes;   // row by row
+    std::vector<RationalValue> scaled;  // elements before their rounding
+  };
+
   void quantize_block(const Registers& tensor, std::int64_t r, std::int64_t c) {
     const Region here = region(grid_, result_.rows, result_.cols, r, c);
     if (!all_finite(here)) {
@@ -125,11 +133,73 @@ class Quantizer {
     block[Register::amax_block] = amax(here);
     if (format_.rule == ScaleRule::given)
       block[Register::scale] = given_scale(static_cast<std::size_t>(r * grid_.across + c));
-    block.run(format_.order->block);
-    store_scale(result_, r, c, stored_code(*format_.scale, block[Register::scale]));
+    Attempt best;
+    if (format_.candidates == nullptr) {
+      best = attempt(*format_.order, block, here);
+    } else {
+      Value least = Value::nan();
+      for (const formats::OperationOrder* order : format_.candidates->orders) {
+        Attempt next = attempt(*order, block, here);
+        const Value error = error_of(next, here);
+        if (best.codes.empty() || less(error, least)) {
+          best = std::move(next);
+          least = error;
+        }
+      }
+    }
+    store_scale(result_, r, c, best.scale);
+    std::size_t i = 0;
     for (std::int64_t row = here.first_row; row < here.last_row; ++row)
-      for (std::int64_t col = here.first_col; col < here.last_col; ++col)
-        quantize_element(block, row, col);
+      for (std::int64_t col = here.first_col; col < here.last_col; ++col, ++i) {
+        store_code(result_, row, col, best.codes[i]);
+        if (!scaled_.empty())
+          scaled_[static_cast<std::size_t>(row * result_.cols + col)] = best.scaled[i];
+      }
+  }
+
+  [[nodiscard]] Attempt attempt(const formats::OperationOrder& order, Registers block,
+                                const Region& here) const {
+    block.run(order.block);
+    Attempt result{stored_code(*format_.scale, block[Register::scale]), {}, {}};
+    for (std::int64_t row = here.first_row; row < here.last_row; ++row)
+      for (std::int64_t col = here.first_col; col < here.last_col; ++col) {
+        Registers element = block;
+        element[Register::x] = to_rational(value_of(at(row, col)));
+        element.run(order.element);
+        Random random;
+        if (options_.rounding == RoundingMode::stochastic)
+          random = random_of(options_.seed, static_cast<std::uint64_t>(row * result_.cols + col),
+                             options_.random_bits);
+        result.codes.push_back(
+            encode(*format_.element, element[Register::x], options_.rounding, policy_, random));
+        result.scaled.push_back(element[Register::x]);
+      }
+    return result;
+  }
+
+  /// formats::ErrorMeasure. A difference that overflows FP32 is infinite.
+  [[nodiscard]] Value error_of(const Attempt& attempt, const Region& here) const {
+    const Value factor = decode(*format_.scale, attempt.scale) * value_of(result_.tensor_scale);
+    Value error = Value::zero(false);
+    std::size_t i = 0;
+    for (std::int64_t row = here.first_row; row < here.last_row; ++row)
+      for (std::int64_t col = here.first_col; col < here.last_col; ++col) {
+        const Value d = fl(decode(*format_.element, attempt.codes[i++]) * factor);
+        Value e = fl(d + value_of(-at(row, col)));
+        if (less(e, Value::zero(false))) e = -e;
+        switch (format_.candidates->measure) {
+          case formats::ErrorMeasure::squared:
+            error = fl(error + fl(e * e));
+            break;
+          case formats::ErrorMeasure::absolute:
+            error = fl(error + e);
+            break;
+          case formats::ErrorMeasure::largest:
+            if (less(error, e)) error = e;
+            break;
+        }
+      }
+    return error;
   }
 
   [[nodiscard]] RationalValue given_scale(std::size_t index) const {
@@ -139,20 +209,6 @@ class Quantizer {
                                   " is not finite");
     return to_rational(
         decode(*format_.scale, nearest_code(*format_.scale, to_rational(value_of(scale)))));
-  }
-
-  void quantize_element(const Registers& block, std::int64_t row, std::int64_t col) {
-    Registers element = block;
-    element[Register::x] = to_rational(value_of(at(row, col)));
-    element.run(format_.order->element);
-    if (!scaled_.empty())
-      scaled_[static_cast<std::size_t>(row * result_.cols + col)] = element[Register::x];
-    Random random;
-    if (options_.rounding == RoundingMode::stochastic)
-      random = random_of(options_.seed, static_cast<std::uint64_t>(row * result_.cols + col),
-                         options_.random_bits);
-    store_code(result_, row, col,
-               encode(*format_.element, element[Register::x], options_.rounding, policy_, random));
   }
 
   std::span<const float> x_;

@@ -76,8 +76,8 @@ std::string_view name(formats::UnsignedRule rule) {
   return names[static_cast<std::size_t>(rule)];
 }
 std::string_view name(formats::ScaleRule rule) {
-  constexpr std::array<std::string_view, 5> names{"floor", "rceil", "nearest", "amax_over_max",
-                                                  "given"};
+  constexpr std::array<std::string_view, 8> names{"floor",   "ceil", "rceil",         "even",
+                                                  "nearest", "up",   "amax_over_max", "given"};
   return names[static_cast<std::size_t>(rule)];
 }
 

@@ -233,7 +233,7 @@ TEST(BlockOrders, WhatDoublesCannotCarryIsRefused) {
     const OperationOrder order{"test", {}, block, orders::divide_by_power_of_two, "test"};
     BlockFormat format = mxfp4_rceil;
     format.order = &order;
-    const std::string message = message_of([&] { (void)plan_order(format); });
+    const std::string message = message_of([&] { (void)plan_order(format, *format.order); });
     EXPECT_NE(message.find(why), std::string::npos) << message;
   }
 }
