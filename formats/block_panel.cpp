@@ -419,8 +419,7 @@ OrderJob PanelContext::prepare(const OperationOrder& order) const {
   }
   const Fields fields = fields_of(*format->element);
   job.fast = job.plan.path != ElementPath::general && format->element->storage_bits <= 8 &&
-             fields.sign_bits == 1 && fields.subnormals && !fields.is_twos_complement() &&
-             array_codec_handles(fields);
+             fields.sign_bits == 1 && fields.subnormals && array_codec_handles(fields);
   if (!job.fast) return job;
   Encoder encoder = Encoder::any;
   switch (rounding) {

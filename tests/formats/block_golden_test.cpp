@@ -96,6 +96,7 @@ TEST_P(EveryPreset, BlocksOfEveryExtent) {
                                  {1, 5000}}) {
     BlockFormat format = *GetParam();
     format.block = shape;
+    if (format.candidates != nullptr && (shape.rows == 0 || shape.cols == 0)) continue;
     for (const auto& [rows, cols] : {std::pair{1, 1}, {3, 16}, {70, 21}}) {
       QuantizeOptions o;
       o.rounding = all_modes[seed % std::size(all_modes)];
