@@ -28,6 +28,7 @@ Action declare_formats(CLI::App& app);
 Action declare_convert(CLI::App& app);
 Action declare_quantize(CLI::App& app);
 Action declare_dequantize(CLI::App& app);
+Action declare_identify(CLI::App& app);
 Action declare_reencode(CLI::App& app);
 Action declare_certify(CLI::App& app);
 Action declare_vectors(CLI::App& app);
@@ -66,6 +67,10 @@ inline constexpr std::array verbs{
          "assay dequantize model.gguf --tensor blk.0.ffn_up.weight w.npy\n"
          "assay dequantize model/ all.safetensors --json done.json\n",
          declare_dequantize},
+    Verb{"identify", "say which rule and order of operations made given scale factors",
+         "assay identify scales.npy x.npy\n"
+         "assay identify scales.npy x.npy --codes codes.npy --block 32 --json found.json\n",
+         declare_identify},
     Verb{"reencode", "turn MXFP4 into NVFP4 or FP8 blocks without losing a bit, or refuse",
          "assay reencode --to nvfp4 w.safetensors w-nvfp4.safetensors\n"
          "assay reencode --to fp8-deepseek-v4-weight w.safetensors w-fp8.safetensors\n",

@@ -153,6 +153,7 @@ TEST(BlockQuantizer, BytesDependOnNoThreadCount) {
     for (const BlockShape shape : {preset->block, BlockShape{0, 0}, BlockShape{0, 3}}) {
       BlockFormat format = *preset;
       format.block = shape;
+      if (format.candidates != nullptr && shape.rows == 0) continue;  // block.h refuses them
       const std::vector<float> scales = scales_for(format, rows, cols, 3);
       QuantizeOptions o;
       o.scales = scales;
@@ -199,7 +200,7 @@ TEST(BlockErrors, OneSentenceForEach) {
   says(message_of([&] { quantize(x, 1, 32, article, o); }), "scale factor 0 is not finite");
   o.scales = {};
   o.scale_layout = ScaleLayout::swizzled_128x4;
-  says(message_of([&] { quantize(x, 1, 32, fp8_deepseek_v3, o); }), "one byte");
+  says(message_of([&] { quantize(x, 1, 32, fp8_deepseek_v3, o); }), "of 1 bytes, not of 4");
   o = {};
   o.rounding = RoundingMode::stochastic;
   o.random_bits = 17;

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rows of order_variants.h against their sources' own words: torchao's integer arithmetic,
+// Four Over Six by trying both scale factors here, and what the rules promise about clipping.
+
+#include <algorithm>
+#include <cmath>
+
+#include "formats/fields.h"
+#include "tests/formats/block_cases.h"
+
+namespace assay::tests {
+namespace {
+
+using namespace formats;
+
+std::uint32_t code_of(const BlockFormat& format, float amax) {
+  const std::vector<float> x{amax};
+  return quantize(x, 1, 1, format).scales[0];
+}
+
+/// torchao's to_mx: exponents and mantissas of amax as integers.
+std::uint32_t torchao(ScaleRule rule, float amax, int mantissa_bits, int emax) {
+  auto bits = std::bit_cast<std::uint32_t>(amax);
+  if (rule == ScaleRule::even)
+    bits = (bits + (1U << static_cast<unsigned>(23 - mantissa_bits - 1))) & 0xFF800000U;
+  int exponent = static_cast<int>(bits >> 23U) - 127;
+  if (rule == ScaleRule::ceil && (bits & 0x7FFFFFU) != 0) ++exponent;
+  return static_cast<std::uint32_t>(std::clamp(exponent - emax, -127, 127) + 127);
+}
+
+TEST(ScaleRules, PowersOfTwoAsTorchaoComputesThem) {
+  for (const BlockFormat* format : all_block_formats) {
+    if (format->scale != &e8m0 || format->order->block.size() != 1) continue;
+    if (format->rule != ScaleRule::floor && format->rule != ScaleRule::ceil &&
+        format->rule != ScaleRule::even)
+      continue;
+    int emax = 0;
+    std::frexp(decode(*format->element, fields_of(*format->element).max_finite()), &emax);
+    for (std::uint32_t bits = 0x00000001; bits < 0x7F800000U; bits += 0x3FFFU) {
+      for (const std::uint32_t b : {bits, bits | 0x7FFFFFU, bits & 0xFF800000U, bits | 0x600000U}) {
+        const float amax = std::bit_cast<float>(b);
+        if (!std::isfinite(amax) || amax == 0) continue;
+        ASSERT_EQ(code_of(*format, amax),
+                  torchao(format->rule, amax, format->element->mantissa_bits, emax - 1))
+            << format->name << " " << b;
+      }
+    }
+  }
+}
+
+// ceil and rceil never clip: amax over the scale is at most the largest element, wherever the scale
+// is not the largest or smallest there is.
+TEST(ScaleRules, CeilAndRoundUpNeverClip) {
+  for (const BlockFormat* format : all_block_formats) {
+    const bool up = format->rule == ScaleRule::ceil || format->rule == ScaleRule::rceil;
+    if (!up || format->scale != &e8m0 || format->order->block.size() != 1) continue;
+    const double max = decode(*format->element, fields_of(*format->element).max_finite());
+    for (std::uint32_t mantissa = 0; mantissa < 1U << 23U; mantissa += 4097) {
+      const float amax = std::bit_cast<float>(0x3F800000U | mantissa);
+      const double scale = decode(e8m0, code_of(*format, amax));
+      ASSERT_LE(amax / scale, max) << format->name;
+    }
+  }
+}
+
+TEST(ScaleRules, TheTwoOrdersOfNvfp4Differ) {
+  std::vector<float> x(32, 0.0F);
+  x[0] = 1.078125F;
+  x[16] = 1.4375F;
+  EXPECT_EQ(quantize(x, 1, 32, nvfp4).scales[0], 0x7B);
+  EXPECT_EQ(quantize(x, 1, 32, nvfp4_paper).scales[0], 0x7A);
+}
+
+// Rounded up, the scale is the least code not below (amax/6)/g, and 448 at most.
+TEST(ScaleRules, UpIsNeverBelowNearest) {
+  const std::vector<float> x = matrix(5, 64, 256, 0, false);
+  const BlockScaledTensor nearest = quantize(x, 64, 256, nvfp4_divide);
+  const BlockScaledTensor up = quantize(x, 64, 256, nvfp4_up);
+  int higher = 0;
+  for (std::size_t i = 0; i < up.scales.size(); ++i) {
+    ASSERT_LE(nearest.scales[i], up.scales[i]);
+    ASSERT_LE(up.scales[i], 0x7E);
+    higher += nearest.scales[i] < up.scales[i] ? 1 : 0;
+  }
+  EXPECT_GT(higher, 100);
+}
+
+/// Elements and scale code of one block by one order of Four Over Six, in plain arithmetic.
+double squared_error(std::span<const float> block, const BlockScaledTensor& t, std::int64_t at) {
+  std::vector<float> y(static_cast<std::size_t>(t.rows * t.cols));
+  dequantize(t, y);
+  float sum = 0;
+  for (std::size_t i = 0; i < block.size(); ++i) {
+    const float e = y[static_cast<std::size_t>(at) + i] - block[i];
+    sum += e * e;
+  }
+  return static_cast<double>(sum);
+}
+
+TEST(FourOverSix, KeepsTheBetterOfTheTwoAndSixOnTies) {
+  BlockFormat six = nvfp4_4over6;
+  six.candidates = nullptr;
+  BlockFormat four = six;
+  four.order = &orders::nvfp4_4over6_four;
+  int fours = 0;
+  for (std::uint64_t seed = 1; seed < 40; ++seed) {
+    std::vector<float> x = matrix(seed, 4, 64, 0, false);
+    if (seed % 2 == 0) {  // ordinary blocks beside the constructed ones
+      Words w(seed);
+      for (float& value : x) value = w.sign() * (w.uniform() + w.uniform());
+    }
+    const BlockScaledTensor t = golden::quantize(x, 4, 64, nvfp4_4over6);
+    const BlockScaledTensor t6 = golden::quantize(x, 4, 64, six);
+    const BlockScaledTensor t4 = golden::quantize(x, 4, 64, four);
+    for (std::size_t b = 0; b < t.scales.size(); ++b) {
+      const std::span block = std::span(x).subspan(b * 16, 16);
+      const auto at = static_cast<std::int64_t>(b * 16);
+      const double e6 = squared_error(block, t6, at);
+      const double e4 = squared_error(block, t4, at);
+      ASSERT_EQ(t.scales[b], e4 < e6 ? t4.scales[b] : t6.scales[b]) << seed << " block " << b;
+      ASSERT_EQ(squared_error(block, t, at), std::min(e4, e6));
+      fours += e4 < e6 ? 1 : 0;
+    }
+  }
+  EXPECT_GT(fours, 50);
+}
+
+// One scale per 16 x 16, of the largest magnitude in it, partial edge blocks included.
+TEST(TwoDimensional, OneScaleForAllRowsOfABlock) {
+  const std::vector<float> x = matrix(9, 37, 53, 0, false);
+  const BlockScaledTensor t = quantize(x, 37, 53, nvfp4_2d);
+  ASSERT_EQ(t.scales.size(), 3U * 4U);
+  expect_same(t, golden::quantize(x, 37, 53, nvfp4_2d), "nvfp4-2d");
+  const BlockScaledTensor p = quantize(x, 37, 53, nvfp4_pretraining);
+  expect_same(p, golden::quantize(x, 37, 53, nvfp4_pretraining), "nvfp4-pretraining");
+}
+
+// With 6 * 16/17, no scaled element exceeds 6 by more than the roundings of the chain (6 FP32
+// roundings: 2^-21 relative) where the block scale is a normal E4M3 number.
+TEST(Stochastic, SixteenSeventeenthsLeaveRoom) {
+  std::uint64_t normal = 0;
+  for (std::uint64_t seed = 1; seed < 30; ++seed) {
+    const std::vector<float> x = matrix(seed, 4, 64, 0, false);
+    const BlockScaledTensor t = quantize(x, 4, 64, nvfp4_sr);
+    for (std::size_t b = 0; b < t.scales.size(); ++b) {
+      if (t.scales[b] < 8) continue;
+      ++normal;
+      const double scale = static_cast<double>(decode(ue4m3, t.scales[b])) * t.tensor_scale;
+      for (std::size_t i = 0; i < 16; ++i)
+        ASSERT_LE(std::fabs(static_cast<double>(x[b * 16 + i])) / scale, 6 * (1 + 0x1p-21));
+    }
+  }
+  EXPECT_GT(normal, 100U);
+}
+
+TEST(Aliases, NameTheirFormats) {
+  EXPECT_EQ(&find_block_format("mxfp6"), &mxfp6_e2m3_floor);
+  EXPECT_EQ(&find_block_format("mxfp8"), &mxfp8_e4m3_floor);
+  EXPECT_EQ(&find_block_format("int4"), &int4_g128);
+}
+
+}  // namespace
+}  // namespace assay::tests
