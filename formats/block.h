@@ -9,8 +9,9 @@
 //
 // Errors: std::invalid_argument, one sentence, for rows or cols <= 0, sizes that do not fit, scale
 // factors given to a format that computes them (or missing, or not finite), a profile that the
-// element format cannot express, candidate orders for blocks of whole extents, the swizzled layout with scale factors wider than a byte, and an
-// OperationOrder that the fast path cannot evaluate exactly (order.h says which).
+// element format cannot express, candidate orders for blocks of whole extents, the swizzled layout
+// with scale factors wider than a byte, and an OperationOrder that the fast path cannot evaluate
+// exactly (order.h says which).
 
 #include <cstdint>
 #include <memory>

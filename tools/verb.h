@@ -33,6 +33,7 @@ Action declare_reencode(CLI::App& app);
 Action declare_certify(CLI::App& app);
 Action declare_vectors(CLI::App& app);
 Action declare_judge(CLI::App& app);
+Action declare_claim(CLI::App& app);
 Action declare_list(CLI::App& app);
 Action declare_report(CLI::App& app);
 Action declare_verify_package(CLI::App& app);
@@ -107,6 +108,10 @@ inline constexpr std::array verbs{
          "assay judge cases.txt answers.txt\n"
          "assay judge cases.txt - --json report.json < answers.txt\n",
          declare_judge},
+    Verb{"claim", "propose a claim for kernels whose accumulator is not known",
+         "assay claim infer libmine.so\n"
+         "assay claim infer my_triton.py --entry gemm.nvfp4.nvfp4.fp32\n",
+         declare_claim},
     Verb{"list", "print a device's entries, the properties, or the frozen profiles",
          "assay list entries cpu\n"
          "assay list properties gemm.nvfp4_nvfp4\n"

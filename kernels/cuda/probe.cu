@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/cuda/probe.h"
-
 #include <cuda_runtime.h>
 
 #include <array>
 #include <stdexcept>
 
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/probe.h"
 #include "kernels/cuda/probe_instructions.cuh"
 
 namespace assay::kernels::cuda {
@@ -24,8 +23,8 @@ struct Shared {
   alignas(128) unsigned char matrices[(probe_rows + probe_cols) * 32];  ///< what wgmma reads
 };
 
-/// D of the tile in `s`, by one instruction. The build has machine code for other architectures too,
-/// which have other instructions; probe_gpu() keeps their machines away from here.
+/// D of the tile in `s`, by one instruction. The build has machine code for other architectures
+/// too, which have other instructions; probe_gpu() keeps their machines away from here.
 template <class Instruction>
 __device__ void compute(Shared& s) {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -38,8 +37,9 @@ __device__ void compute(Shared& s) {
 }
 
 template <class Instruction>
-__global__ void __launch_bounds__(threads) tile_kernel(const std::uint32_t* a, const std::uint32_t* b,
-                                                       const std::uint32_t* c, std::uint32_t* d) {
+__global__ void __launch_bounds__(threads)
+    tile_kernel(const std::uint32_t* a, const std::uint32_t* b, const std::uint32_t* c,
+                std::uint32_t* d) {
   __shared__ Shared s;
   for (int i = threadIdx.x; i < probe_rows * Instruction::k; i += threads) s.a[i] = a[i];
   for (int i = threadIdx.x; i < probe_cols * Instruction::k; i += threads) s.b[i] = b[i];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// The matrix instructions of compute capability 9.0 behind one shape: 64 x 8 outputs by 128 threads.
-// Fragments and shared-memory matrices as PTX ISA 9.0 lays them out (sections on mma.sync and on
-// wgmma: "Matrix fragments", "Strides", "Matrix descriptor").
+// The matrix instructions of compute capability 9.0 behind one shape: 64 x 8 outputs by 128
+// threads. Fragments and shared-memory matrices as PTX ISA 9.0 lays them out (sections on mma.sync
+// and on wgmma: "Matrix fragments", "Strides", "Matrix descriptor").
 
 #include <cstdint>
 
@@ -21,29 +21,29 @@ struct InstructionShape {
 };
 
 /// `a`: four registers (two where k is the shorter one), `b`: two (one), `c`: in and out.
-#define ASSAY_MMA(ID, MODEL, MNEMONIC, BYTES, K, HALVES, BODY)               \
-  struct ID : InstructionShape<BYTES, K, HALVES, false> {                    \
-    static constexpr const char* model = MODEL;                              \
-    static constexpr const char* mnemonic = MNEMONIC;                        \
+#define ASSAY_MMA(ID, MODEL, MNEMONIC, BYTES, K, HALVES, BODY)                                     \
+  struct ID : InstructionShape<BYTES, K, HALVES, false> {                                          \
+    static constexpr const char* model = MODEL;                                                    \
+    static constexpr const char* mnemonic = MNEMONIC;                                              \
     static __device__ void run(const std::uint32_t* a, const std::uint32_t* b, std::uint32_t* c) { \
-      BODY(MNEMONIC);                                                        \
-    }                                                                        \
+      BODY(MNEMONIC);                                                                              \
+    }                                                                                              \
   };
-#define ASSAY_MMA_LONG_F32(M)                                                                    \
-  asm volatile(M " {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"                        \
-               : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])                                  \
+#define ASSAY_MMA_LONG_F32(M)                                             \
+  asm volatile(M " {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" \
+               : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])           \
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
-#define ASSAY_MMA_LONG_F16(M)                                                                    \
-  asm volatile(M " {%0,%1}, {%2,%3,%4,%5}, {%6,%7}, {%0,%1};"                                    \
-               : "+r"(c[0]), "+r"(c[1])                                                          \
+#define ASSAY_MMA_LONG_F16(M)                                 \
+  asm volatile(M " {%0,%1}, {%2,%3,%4,%5}, {%6,%7}, {%0,%1};" \
+               : "+r"(c[0]), "+r"(c[1])                       \
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]))
-#define ASSAY_MMA_SHORT_F32(M)                                                                   \
-  asm volatile(M " {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"                                 \
-               : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])                                  \
+#define ASSAY_MMA_SHORT_F32(M)                                   \
+  asm volatile(M " {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};" \
+               : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])  \
                : "r"(a[0]), "r"(a[1]), "r"(b[0]))
-#define ASSAY_MMA_SHORT_F16(M)                                                                   \
-  asm volatile(M " {%0,%1}, {%2,%3}, {%4}, {%0,%1};"                                             \
-               : "+r"(c[0]), "+r"(c[1])                                                          \
+#define ASSAY_MMA_SHORT_F16(M)                       \
+  asm volatile(M " {%0,%1}, {%2,%3}, {%4}, {%0,%1};" \
+               : "+r"(c[0]), "+r"(c[1])              \
                : "r"(a[0]), "r"(a[1]), "r"(b[0]))
 
 #define ASSAY_PTX "mma.sync.aligned."
@@ -67,26 +67,29 @@ ASSAY_MMA(MmaE5E5Half, "hopper.mma.e5m2.f16", ASSAY_PTX "m16n8k32.row.col.f16.e5
 // clang-format on
 #undef ASSAY_PTX
 
-/// `TAIL`: the immediates after scale-d: signs of A and B, and for 16-bit elements their transposes.
-#define ASSAY_WGMMA(ID, MODEL, MNEMONIC, BYTES, K, HALVES, BODY, TAIL)                     \
-  struct ID : InstructionShape<BYTES, K, HALVES, true> {                                   \
-    static constexpr const char* model = MODEL;                                            \
-    static constexpr const char* mnemonic = MNEMONIC;                                      \
-    static __device__ void run(std::uint64_t a, std::uint64_t b, std::uint32_t* c) {       \
-      BODY(MNEMONIC, TAIL);                                                                \
-    }                                                                                      \
+/// `TAIL`: the immediates after scale-d: signs of A and B, and for 16-bit elements their
+/// transposes.
+#define ASSAY_WGMMA(ID, MODEL, MNEMONIC, BYTES, K, HALVES, BODY, TAIL)               \
+  struct ID : InstructionShape<BYTES, K, HALVES, true> {                             \
+    static constexpr const char* model = MODEL;                                      \
+    static constexpr const char* mnemonic = MNEMONIC;                                \
+    static __device__ void run(std::uint64_t a, std::uint64_t b, std::uint32_t* c) { \
+      BODY(MNEMONIC, TAIL);                                                          \
+    }                                                                                \
   };
-#define ASSAY_WGMMA_F32(M, TAIL)                                                           \
-  asm volatile("wgmma.fence.sync.aligned;\n" M " {%0,%1,%2,%3}, %4, %5, " TAIL ";\n"       \
-               "wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;"        \
-               : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])                            \
-               : "l"(a), "l"(b)                                                            \
+#define ASSAY_WGMMA_F32(M, TAIL)                                                    \
+  asm volatile("wgmma.fence.sync.aligned;\n" M " {%0,%1,%2,%3}, %4, %5, " TAIL      \
+               ";\n"                                                                \
+               "wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;" \
+               : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])                     \
+               : "l"(a), "l"(b)                                                     \
                : "memory")
-#define ASSAY_WGMMA_F16(M, TAIL)                                                           \
-  asm volatile("wgmma.fence.sync.aligned;\n" M " {%0,%1}, %2, %3, " TAIL ";\n"             \
-               "wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;"        \
-               : "+r"(c[0]), "+r"(c[1])                                                    \
-               : "l"(a), "l"(b)                                                            \
+#define ASSAY_WGMMA_F16(M, TAIL)                                                    \
+  asm volatile("wgmma.fence.sync.aligned;\n" M " {%0,%1}, %2, %3, " TAIL            \
+               ";\n"                                                                \
+               "wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;" \
+               : "+r"(c[0]), "+r"(c[1])                                             \
+               : "l"(a), "l"(b)                                                     \
                : "memory")
 
 #define ASSAY_PTX "wgmma.mma_async.sync.aligned.m64n8"

@@ -59,6 +59,7 @@ void expect_golden(Dtype dtype, const formats::FormatSpec& spec) {
 
 TEST(Dtype, F4IsE2m1InEveryCode) { expect_golden(Dtype::f4, formats::e2m1); }
 TEST(Dtype, F8E4m3IsE4m3InEveryCode) { expect_golden(Dtype::f8_e4m3, formats::e4m3); }
+TEST(Dtype, F8E5m2IsE5m2InEveryCode) { expect_golden(Dtype::f8_e5m2, formats::e5m2); }
 TEST(Dtype, F8E8m0IsE8m0InEveryCode) { expect_golden(Dtype::f8_e8m0, formats::e8m0); }
 TEST(Dtype, F16IsFp16InEveryCode) { expect_golden(Dtype::f16, formats::fp16); }
 TEST(Dtype, Bf16IsBf16InEveryCode) { expect_golden(Dtype::bf16, formats::bf16); }
@@ -124,7 +125,7 @@ TEST(Dtype, NoElementOutsideTheBytesIsRead) {
 
 // The names of safetensors say it: a letter for the kind and the number of bits.
 TEST(Dtype, EveryRowIsWhatItsNameSays) {
-  EXPECT_EQ(dtypes().size(), 16U);
+  EXPECT_EQ(dtypes().size(), 17U);
   for (const DtypeInfo& row : dtypes()) {
     const std::string name(row.name);
     const bool boolean = name == "BOOL";
