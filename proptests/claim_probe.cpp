@@ -48,13 +48,11 @@ std::uint32_t scale_code(const BlockFormat& f, int exponent) {
 class Asker {
  public:
   Asker(Device& device, const Claim& claim) : device_(device), claim_(claim) {
-    if (claim.operation != "gemm" || claim.b == nullptr)
-      throw std::invalid_argument("claim infer asks products; '" + name_of(claim) + "' is " +
-                                  claim.operation);
-    for (const BlockFormat* f : {claim.a, claim.b})
-      if (f != nullptr && (f->element != &formats::e2m1 || f->block.rows != 1))
-        throw std::invalid_argument("claim infer needs E2M1 operands in blocks along k, not " +
-                                    std::string(f->name));
+    if (!can_infer(claim))
+      throw std::invalid_argument(
+          "claim infer asks gemm entries with E2M1 operands in blocks along "
+          "k, and A in bf16 or such blocks; '" +
+          name_of(claim) + "' is not one");
     block_ = std::max(claim.b->block.cols, claim.a == nullptr ? 1 : claim.a->block.cols);
   }
 
@@ -167,14 +165,19 @@ void infer_accumulator(const Asker& ask, InferredClaim& out) {
     out.answers.push_back({std::move(question), std::move(answer), decided});
   };
   const auto [low, high] = ask.range();
-  const int top = std::min(high, 10);
-  if (out.claim.output->mantissa_bits < 23 || top - 24 < low) {
+  if (out.claim.output->mantissa_bits < 23) {
     say("bits that the accumulator keeps",
         "undecided: the output holds " + std::to_string(out.claim.output->mantissa_bits) +
             " of them; ask the same kernel with FP32 output",
         false);
     return;
   }
+  if (low + 24 > high) {
+    say("bits that the accumulator keeps",
+        "undecided: products of these formats span too few binades", false);
+    return;
+  }
+  const int top = std::clamp(10, low + 24, high);
   const int kept = kept_bits(ask, top);
   say("bits that the accumulator keeps",
       fmt::format("2^0 + 2^-{} is exact, 2^0 + 2^-{} {}", kept, kept + 1,
@@ -231,6 +234,14 @@ void ask_specials(const Asker& ask, InferredClaim& out) {
 }
 
 }  // namespace
+
+bool can_infer(const Claim& claim) {
+  const auto fits = [](const BlockFormat* f) {
+    return f == nullptr ||
+           (f->element == &formats::e2m1 && f->block.rows == 1 && f->block.cols > 0);
+  };
+  return claim.operation == "gemm" && claim.b != nullptr && fits(claim.a) && fits(claim.b);
+}
 
 InferredClaim infer_claim(Device& device, const Claim& claim) {
   InferredClaim out{claim, {}};

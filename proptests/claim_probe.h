@@ -21,8 +21,11 @@ struct InferredClaim {
   std::vector<ProbeAnswer> answers;
 };
 
-/// Asks one entry, whose claim is a `gemm`. Throws std::invalid_argument for another operation or
-/// for elements other than E2M1, and std::runtime_error where the device does not answer.
+/// Whether the entry is a `gemm` of E2M1 operands in blocks along k, A perhaps in bf16.
+[[nodiscard]] bool can_infer(const kernels::Claim& claim);
+
+/// Asks one entry. Throws std::invalid_argument where can_infer() is false, and std::runtime_error
+/// where the device does not answer.
 [[nodiscard]] InferredClaim infer_claim(Device& device, const kernels::Claim& claim);
 
 }  // namespace assay::proptests

@@ -37,7 +37,7 @@ ExitCode run(const Options& options) {
   const bool text = !options.outputs.to_stdout();
   for (const kernels::Claim& claim : device.claims()) {
     const std::string name = name_of(claim);
-    if (options.entry.empty() ? claim.operation != "gemm" : name != options.entry) continue;
+    if (options.entry.empty() ? !proptests::can_infer(claim) : name != options.entry) continue;
     const proptests::InferredClaim inferred = infer_claim(device, claim);
     const std::string line = kernels::abi::text_of(inferred.claim);
     nlohmann::ordered_json answers = nlohmann::ordered_json::array();
@@ -51,7 +51,7 @@ ExitCode run(const Options& options) {
   }
   if (entries.empty())
     throw std::invalid_argument(options.entry.empty()
-                                    ? "the device has no gemm to ask"
+                                    ? "the device has no gemm of E2M1 operands to ask"
                                     : "the device has no entry '" + options.entry +
                                           "'; assay list entries names them");
   options.outputs.write_json({{"device", device.name()}, {"entries", std::move(entries)}});
