@@ -43,6 +43,7 @@ Action declare_probe(CLI::App& app);
 Action declare_replay(CLI::App& app);
 Action declare_bench(CLI::App& app);
 Action declare_mma(CLI::App& app);
+Action declare_gemm(CLI::App& app);
 Action declare_mutants(CLI::App& app);
 
 inline constexpr std::array verbs{
@@ -121,6 +122,10 @@ inline constexpr std::array verbs{
          "assay mma --list\n"
          "assay mma --model hopper.wgmma.e4m3.f32 --a A.npy --b B.npy --c C.npy D.npy\n",
          declare_mma},
+    Verb{"gemm", "compute a GEMM with the bits of a kernel whose reduction plan is known",
+         "assay gemm --plan plan.json --a A.npy --b B.npy D.npy\n"
+         "assay gemm --plan plan.json --a A.npy --b B.npy --c C.npy --beta 0.5 --threads 2 D.npy\n",
+         declare_gemm},
     Verb{"mutants",
          "hold kernels that are wrong on purpose against the catalogue and name their faults",
          "assay mutants\n"

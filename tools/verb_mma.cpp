@@ -2,16 +2,14 @@
 // What a matrix unit gives for dot products: the bits, on any machine.
 #include <fmt/format.h>
 
-#include <cstring>
-#include <fstream>
 #include <memory>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "simulator/mma/dot.h"
 #include "simulator/npy.h"
+#include "tools/code_file.h"
 #include "tools/outputs.h"
 #include "tools/table.h"
 #include "tools/verb.h"
@@ -19,27 +17,13 @@
 namespace assay::tools {
 namespace {
 
-using formats::FormatSpec;
-using simulator::Dtype;
 using simulator::MmaModel;
-using simulator::NpyFile;
 
 struct Options {
   bool list = false;
   std::string models, model, a, b, c, scale_a, scale_b, out;
   Outputs outputs;
 };
-
-std::vector<MmaModel> load(const Options& options) {
-  const auto shipped = simulator::all_mma_models();
-  std::vector<MmaModel> models(shipped.begin(), shipped.end());
-  if (options.models.empty()) return models;
-  std::ifstream file(options.models, std::ios::binary);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf()))
-    throw std::invalid_argument("--models " + options.models + " cannot be read");
-  return simulator::parse_mma_models(text.str(), options.models);
-}
 
 std::string input_of(const MmaModel& m) {
   return std::string(m.a->name) + (m.a == m.b ? "" : " x " + std::string(m.b->name));
@@ -91,44 +75,6 @@ const MmaModel& pick(const std::vector<MmaModel>& models, const std::string& nam
   return simulator::find_mma_model(name);
 }
 
-Dtype code_type(const FormatSpec& spec) {
-  return spec.storage_bits <= 8 ? Dtype::u8 : spec.storage_bits == 16 ? Dtype::u16 : Dtype::u32;
-}
-
-/// An operand file: codes as unsigned integers of the format's width.
-class Codes {
- public:
-  Codes(const char* option, const std::string& path, const FormatSpec& spec)
-      : what_(fmt::format("{} {}", option, path)), file_(path) {
-    const simulator::DtypeInfo& wanted = simulator::info(code_type(spec));
-    if (file_.dtype() != wanted.dtype)
-      throw std::invalid_argument(fmt::format("{} holds {}, but codes of {} come as {}", what_,
-                                              simulator::info(file_.dtype()).name, spec.name,
-                                              wanted.name));
-    width_ = static_cast<std::size_t>(wanted.bits / 8);
-  }
-  void require_shape(std::int64_t rows, std::int64_t cols) const {
-    if (file_.rows() * file_.cols() == rows * cols && (cols == 1 || file_.cols() == cols)) return;
-    throw std::invalid_argument(fmt::format("{} is {} x {}, where {} x {} belongs", what_,
-                                            file_.rows(), file_.cols(), rows, cols));
-  }
-  [[nodiscard]] std::int64_t rows() const { return file_.rows(); }
-  [[nodiscard]] std::int64_t cols() const { return file_.cols(); }
-  void read(std::int64_t row, std::span<std::uint32_t> out) const {
-    const std::byte* from =
-        file_.bytes().data() + static_cast<std::size_t>(row) * out.size() * width_;
-    for (std::size_t i = 0; i < out.size(); ++i) {
-      out[i] = 0;
-      std::memcpy(&out[i], from + i * width_, width_);
-    }
-  }
-
- private:
-  std::string what_;
-  NpyFile file_;
-  std::size_t width_ = 1;
-};
-
 void require_scales(const MmaModel& m, const Options& o) {
   const bool given = !o.scale_a.empty() || !o.scale_b.empty();
   if (m.scale == nullptr && given)
@@ -142,21 +88,21 @@ void require_scales(const MmaModel& m, const Options& o) {
 
 ExitCode compute(const Options& o, const MmaModel& m) {
   require_scales(m, o);
-  const Codes a("--a", o.a, *m.a);
-  const Codes b("--b", o.b, *m.b);
+  const CodeFile a("--a", o.a, *m.a);
+  const CodeFile b("--b", o.b, *m.b);
   const std::int64_t n = a.rows();
   const std::int64_t k = a.cols();
   simulator::require_chain(m, k);
   b.require_shape(n, k);
-  std::unique_ptr<Codes> c, scale_a, scale_b;
+  std::unique_ptr<CodeFile> c, scale_a, scale_b;
   if (!o.c.empty()) {
-    c = std::make_unique<Codes>("--c", o.c, *m.d);
+    c = std::make_unique<CodeFile>("--c", o.c, *m.d);
     c->require_shape(n, 1);
   }
   std::vector<std::uint32_t> sa, sb;
   if (m.scale != nullptr) {
-    scale_a = std::make_unique<Codes>("--scale-a", o.scale_a, *m.scale);
-    scale_b = std::make_unique<Codes>("--scale-b", o.scale_b, *m.scale);
+    scale_a = std::make_unique<CodeFile>("--scale-a", o.scale_a, *m.scale);
+    scale_b = std::make_unique<CodeFile>("--scale-b", o.scale_b, *m.scale);
     scale_a->require_shape(n, k / m.scale_block);
     scale_b->require_shape(n, k / m.scale_block);
     sa.resize(static_cast<std::size_t>(k / m.scale_block));
@@ -184,7 +130,7 @@ ExitCode compute(const Options& o, const MmaModel& m) {
 }
 
 ExitCode run(const Options& options) {
-  const std::vector<MmaModel> models = load(options);
+  const std::vector<MmaModel> models = load_models(options.models);
   if (options.list) return list(options, models);
   for (const auto& [name, value] : {std::pair{"--model", options.model},
                                     {"--a", options.a},
