@@ -21,7 +21,7 @@ target_link_libraries(assay_cuda_baseline PUBLIC assay_flags)
 
 string(TOUPPER "${CMAKE_BUILD_TYPE}" build_type)
 string(STRIP "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${build_type}}" codec_flags)
-add_library(assay_bench STATIC bench_codec.cpp bench_mma.cpp)
+add_library(assay_bench STATIC bench_codec.cpp bench_mma.cpp machine.cpp)
 target_compile_definitions(assay_bench PRIVATE ASSAY_CODEC_FLAGS="${codec_flags}")
 target_link_libraries(assay_bench PUBLIC assay_formats PRIVATE assay_cuda_baseline assay_simulator
                       nlohmann_json::nlohmann_json fmt::fmt)

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -23,6 +22,7 @@
 #include "formats/presets.h"
 #include "simulator/atomic_file.h"
 #include "tools/cuda_baseline.h"
+#include "tools/machine.h"
 
 namespace assay::tools {
 namespace {
@@ -186,14 +186,6 @@ Measured measure(const Row& row, std::size_t elements, const BenchCodecOptions& 
   }
   if (has_baseline || !row.baseline) result.equal = row.equal();
   return result;
-}
-
-std::string processor() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);) {
-    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
-  }
-  return "unknown processor";
 }
 
 void print(const std::vector<Measured>& rows, const BenchCodecOptions& options) {

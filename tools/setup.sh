@@ -40,9 +40,9 @@ peers() {
   need python3-venv
   local python=.venv/bin/python
   [ -x "$python" ] || python3 -m venv .venv >&2 || return 0
-  "$python" -c 'import ml_dtypes' 2> /dev/null ||
-    "$python" -m pip install -q --disable-pip-version-check ml_dtypes==0.6.0 < /dev/null >&2 ||
-    say "pip could not install ml_dtypes; the comparison with it will be skipped"
+  "$python" -c 'import ml_dtypes, gfloat' 2> /dev/null ||
+    "$python" -m pip install -q --disable-pip-version-check ml_dtypes==0.6.0 gfloat==0.5.2 < /dev/null >&2 ||
+    say "pip could not install ml_dtypes and gfloat; comparisons with what is missing will be skipped"
   printf '%s\n' "$PWD/$python"
 }
 

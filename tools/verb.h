@@ -45,6 +45,7 @@ Action declare_bench(CLI::App& app);
 Action declare_mma(CLI::App& app);
 Action declare_gemm(CLI::App& app);
 Action declare_mutants(CLI::App& app);
+Action declare_audit_peers(CLI::App& app);
 
 inline constexpr std::array verbs{
     Verb{"formats", "print the tables of formats, block formats and policy profiles",
@@ -145,6 +146,11 @@ inline constexpr std::array verbs{
          "assay bench codec\n"
          "assay bench codec --elements 1048576 --threads 1\n",
          declare_bench},
+    Verb{"audit-peers", "hold the conversions of other libraries against golden",
+         "assay audit-peers\n"
+         "assay audit-peers --python venv/bin/python --markdown audit.md\n"
+         "assay audit-peers --peer cuda --full --json audit.json\n",
+         declare_audit_peers},
 };
 
 }  // namespace assay::tools

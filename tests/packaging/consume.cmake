@@ -24,6 +24,12 @@ if(WAY STREQUAL "find_package")
   file(COPY ${SCRATCH}/prefix/bin ${SCRATCH}/prefix/share DESTINATION ${SCRATCH}/unmoved)
   file(RENAME ${SCRATCH}/unmoved ${SCRATCH}/moved)
   run(${SCRATCH}/moved/bin/assay replay embedded --recipe nvfp4)
+  # The script of the Python peers moves with the program: without it this is exit 4.
+  execute_process(COMMAND ${SCRATCH}/moved/bin/assay audit-peers --peer gfloat
+                  RESULT_VARIABLE status OUTPUT_QUIET ERROR_VARIABLE output)
+  if(status EQUAL 4)
+    message(FATAL_ERROR "the moved program cannot ask Python: ${output}")
+  endif()
   file(GLOB recordings ${SCRATCH}/moved/share/assay/recordings/*/recording.json)
   foreach(recording ${recordings})
     file(WRITE ${recording} "{")
