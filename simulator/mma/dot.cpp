@@ -178,6 +178,7 @@ class Chain {
     std::uint32_t c = o_.c;
     for (std::size_t k = 0; k < o_.a.size(); k += step()) {
       std::vector<Number> terms;
+      terms.reserve(step() + 1);
       for (std::size_t i = k; i < std::min(k + step(), o_.a.size()); ++i) {
         const Number p = product(element(*model_.a, o_.a[i]), element(*model_.b, o_.b[i]));
         terms.push_back(model_.scale == nullptr ? p : scaled(p, scale_a(i), scale_b(i)));
@@ -208,6 +209,7 @@ class Chain {
       std::uint32_t t = 0;
       for (const std::size_t half : {0, 2}) {
         std::vector<Number> terms;
+        terms.reserve(step() / 2 + 1);
         for (std::size_t i = k; i < k + step(); i += 4)
           for (std::size_t j = i + half; j < i + half + 2; ++j)
             terms.push_back(product(widened(*model_.a, o_.a[j]), widened(*model_.b, o_.b[j])));

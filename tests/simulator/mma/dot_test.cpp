@@ -9,6 +9,7 @@
 #include <set>
 #include <stdexcept>
 
+#include "mma/double_dot.h"
 #include "mma/golden_dot.h"
 #include "mma/operand_families.h"
 #include "simulator/mma/unit.h"
@@ -16,6 +17,7 @@
 namespace assay::simulator {
 namespace {
 
+using tests::DoubleDot;
 using tests::draw;
 using tests::GoldenDot;
 using tests::Operands;
@@ -38,6 +40,7 @@ class EveryModel : public testing::TestWithParam<std::size_t> {};
 TEST_P(EveryModel, IsTheDefinition) {
   const MmaModel& model = all_mma_models()[GetParam()];
   const GoldenDot golden(model);
+  DoubleDot doubles(model);
   std::mt19937_64 random(GetParam() + 1);
   const int cases = cases_of(200);
   for (const tests::Family family : tests::families) {
@@ -45,7 +48,11 @@ TEST_P(EveryModel, IsTheDefinition) {
       const int k = i % 8 == 0 ? 2 * model.step : i % 8 == 1 ? model.shortest_k : model.step;
       const Operands o = draw(model, family, static_cast<std::size_t>(k), random);
       const DotOperands operands{o.a, o.b, o.c, o.scale_a, o.scale_b};
-      ASSERT_EQ(dot(model, operands), golden(operands))
+      const std::uint32_t exact = golden(operands);
+      if (DoubleDot::takes(model)) {
+        ASSERT_EQ(doubles(operands), exact) << model.name << " in doubles " << show(o);
+      }
+      ASSERT_EQ(dot(model, operands), exact)
           << model.name << " " << tests::family_names[static_cast<int>(family)] << " " << show(o);
     }
   }
