@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 
 #include "formats/names.h"
 #include "tools/bench_codec.h"
+#include "tools/bench_errors.h"
 #include "tools/bench_mma.h"
 #include "tools/verb.h"
 
@@ -15,13 +17,20 @@ namespace {
 
 struct Options {
   std::string suite;
+  std::optional<std::int64_t> elements;
   BenchCodecOptions codec;
 };
 
 ExitCode run(const Options& options) {
-  constexpr std::array<std::string_view, 2> suites{"codec", "mma"};
-  const BenchCodecOptions& shared = options.codec;
+  constexpr std::array<std::string_view, 3> suites{"codec", "mma", "errors"};
+  BenchCodecOptions shared = options.codec;
+  shared.elements = options.elements.value_or(shared.elements);
   if (options.suite == suites[0]) return bench_codec(shared) == 0 ? ExitCode::pass : ExitCode::fail;
+  if (options.suite == suites[2]) {
+    BenchErrorsOptions errors{.seed = shared.seed, .json = shared.json};
+    errors.elements = options.elements.value_or(errors.elements);
+    return bench_errors(errors) == 0 ? ExitCode::pass : ExitCode::fail;
+  }
   if (options.suite == suites[1])
     return bench_mma({shared.repeats, shared.threads, shared.seed, shared.json}) == 0
                ? ExitCode::pass
@@ -33,10 +42,13 @@ ExitCode run(const Options& options) {
 
 Action declare_bench(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_option("SUITE", options->suite,
-                 "codec: the array codec and the block quantizers; mma: the models of matrix units")
+  app.add_option(
+         "SUITE", options->suite,
+         "codec: the array codec and the block quantizers; mma: the models of matrix units; "
+         "errors: published quantization errors")
       ->required();
-  app.add_option("--elements", options->codec.elements, "codec: of each array (default 2^24)");
+  app.add_option("--elements", options->elements,
+                 "codec: of each array (default 2^24); errors: samples (default 2^22)");
   app.add_option("--repeats", options->codec.repeats, "runs behind each median (default 5)");
   app.add_option("--threads", options->codec.threads, "of the second column (default 2)");
   app.add_option("--seed", options->codec.seed, "of the data (default 1)");
