@@ -104,7 +104,8 @@ inline constexpr std::array verbs{
     Verb{"vectors", "write cases as text for a simulator that cannot be called",
          "assay vectors quantize-1.0 --claim 'quantize a=mxfp4-rceil' --out cases.txt\n"
          "assay vectors gemm.nvfp4 --claim 'gemm a=nvfp4 b=nvfp4 accumulator=truncating "
-         "fraction_bits=25' --cases 20 --out cases.txt\n",
+         "fraction_bits=25' --cases 20 --out cases.txt\n"
+         "assay vectors golden --out vectors.json\n",
          declare_vectors},
     Verb{"judge", "rule on a simulator's answers to the cases of vectors",
          "assay judge cases.txt answers.txt\n"
