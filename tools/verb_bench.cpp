@@ -9,6 +9,7 @@
 #include "formats/names.h"
 #include "tools/bench_codec.h"
 #include "tools/bench_errors.h"
+#include "tools/bench_golden.h"
 #include "tools/bench_mma.h"
 #include "tools/verb.h"
 
@@ -19,18 +20,26 @@ struct Options {
   std::string suite;
   std::optional<std::int64_t> elements;
   BenchCodecOptions codec;
+  int threads = 0;  ///< 0: the suite's own
+  std::string shape;
 };
 
 ExitCode run(const Options& options) {
-  constexpr std::array<std::string_view, 3> suites{"codec", "mma", "errors"};
+  constexpr std::array<std::string_view, 4> suites{"codec", "mma", "errors", "golden"};
   BenchCodecOptions shared = options.codec;
   shared.elements = options.elements.value_or(shared.elements);
+  if (options.threads != 0) shared.threads = options.threads;
   if (options.suite == suites[0]) return bench_codec(shared) == 0 ? ExitCode::pass : ExitCode::fail;
   if (options.suite == suites[2]) {
     BenchErrorsOptions errors{.seed = shared.seed, .json = shared.json};
     errors.elements = options.elements.value_or(errors.elements);
     return bench_errors(errors) == 0 ? ExitCode::pass : ExitCode::fail;
   }
+  if (options.suite == suites[3])
+    return bench_golden({options.shape, shared.repeats, options.threads == 0 ? 1 : options.threads,
+                         shared.seed, shared.json}) == 0
+               ? ExitCode::pass
+               : ExitCode::fail;
   if (options.suite == suites[1])
     return bench_mma({shared.repeats, shared.threads, shared.seed, shared.json}) == 0
                ? ExitCode::pass
@@ -45,12 +54,16 @@ Action declare_bench(CLI::App& app) {
   app.add_option(
          "SUITE", options->suite,
          "codec: the array codec and the block quantizers; mma: the models of matrix units; "
-         "errors: published quantization errors")
+         "errors: published quantization errors; golden: the exact GEMM beside Eigen's")
       ->required();
   app.add_option("--elements", options->elements,
                  "codec: of each array (default 2^24); errors: samples (default 2^22)");
   app.add_option("--repeats", options->codec.repeats, "runs behind each median (default 5)");
-  app.add_option("--threads", options->codec.threads, "of the second column (default 2)");
+  app.add_option("--shape", options->shape, "golden: of the product, in place of several")
+      ->type_name("MxNxK");
+  app.add_option("--threads", options->threads,
+                 "of the second column (default 2); golden: of the exact GEMM (default 1)")
+      ->check(CLI::PositiveNumber);
   app.add_option("--seed", options->codec.seed, "of the data (default 1)");
   app.add_option("--json", options->codec.json, "write the result as JSON to FILE")
       ->type_name("FILE");

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Inside the fast exact GEMM: loops that a compiler makes vectors of by itself, inlined into a
+// function of each instruction set.
+
+#include <cstdint>
+#include <cstring>
+
+#include "golden/exact_gemm_kernels.h"
+#include "golden/exact_gemm_operand.h"
+
+#define ASSAY_ALWAYS_INLINE inline __attribute__((always_inline))
+
+namespace assay::golden::exact_parts {
+
+ASSAY_ALWAYS_INLINE void add_shifted_loop(int rows, const std::int32_t* sums,
+                                          const std::int32_t* left, const std::int32_t* right,
+                                          std::int64_t* totals) {
+  for (int m = 0; m < rows; ++m)
+    for (int n = 0; n < b_rows; ++n) {
+      const auto shift = static_cast<std::uint32_t>(left[m] + right[n]);
+      const auto sum = static_cast<std::uint64_t>(std::int64_t{sums[m * b_rows + n]});
+      std::int64_t& total = totals[m * b_rows + n];
+      total = static_cast<std::int64_t>(static_cast<std::uint64_t>(total) +
+                                        (shift < 64 ? sum << shift : 0));
+    }
+}
+
+ASSAY_ALWAYS_INLINE void add_scaled_loop(int rows, const std::int32_t* sums,
+                                         const std::int64_t* left, const std::int64_t* right,
+                                         std::int64_t* totals) {
+  for (int m = 0; m < rows; ++m)
+    for (int n = 0; n < b_rows; ++n) {
+      const auto scale = static_cast<std::uint64_t>(left[m]) * static_cast<std::uint64_t>(right[n]);
+      const auto sum = static_cast<std::uint64_t>(std::int64_t{sums[m * b_rows + n]});
+      std::int64_t& total = totals[m * b_rows + n];
+      total = static_cast<std::int64_t>(static_cast<std::uint64_t>(total) + sum * scale);
+    }
+}
+
+/// The factors have at most 53 significant bits together and the sums are at most 2^53, so sum,
+/// factor = row * column and the error of the rounded product p (a multiple of the product of their
+/// last bits, far above 2^-1074) are doubles. Round to odd: where the error is not 0, p's neighbour
+/// with an odd last bit on the other side of the exact value, unless p is odd itself. 53 bits
+/// rounded to odd hold enough for any later rounding to at most 51 bits to be as of the exact value
+/// (Boldo and Melquiond, 2008).
+ASSAY_ALWAYS_INLINE bool round_loop(const RoundJob& job) {
+  constexpr std::int64_t most = std::int64_t{1} << 53;
+  std::int64_t outside = 0;
+  for (int m = 0; m < job.rows; ++m) {
+    for (int n = 0; n < b_rows; ++n) {
+      const std::int64_t sum = job.sums[m * b_rows + n];
+      outside |= static_cast<std::int64_t>(sum > most) | static_cast<std::int64_t>(sum < -most);
+      const auto x = static_cast<double>(sum);
+      const double factor = job.row_factors[m] * job.column_factors[n];
+      const double p = x * factor;
+      const double error = __builtin_fma(x, factor, -p);
+      std::int64_t bits;
+      std::memcpy(&bits, &p, sizeof bits);
+      std::int64_t error_bits;
+      std::memcpy(&error_bits, &error, sizeof error_bits);
+      const std::int64_t outwards = (bits ^ error_bits) < 0 ? -1 : 1;
+      bits += (error != 0 && (bits & 1) == 0) ? outwards : 0;
+      bits = p == 0 ? 0 : bits;  // an exact zero is +0
+      std::memcpy(&job.odd[m * b_rows + n], &bits, sizeof bits);
+    }
+    for (int n = 0; n < b_rows; ++n) {
+      const auto f = static_cast<float>(job.odd[m * b_rows + n]);
+      std::memcpy(&job.f32[m * b_rows + n], &f, sizeof f);
+    }
+  }
+  return outside == 0;
+}
+
+}  // namespace assay::golden::exact_parts
