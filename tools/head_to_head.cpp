@@ -201,11 +201,10 @@ bool ask(proptests::Device& device, const Call& call, std::vector<std::vector<st
   return trial.first.outcome == proptests::Outcome::answered;
 }
 
-bool quantize(proptests::Device& device, const Claim* claim, const std::vector<float>& x,
+bool quantize(proptests::Device& device, const Claim& claim, const std::vector<float>& x,
               BlockScaledTensor& q) {
-  if (claim == nullptr) return false;
   Call call;
-  call.claim = *claim;
+  call.claim = claim;
   call.m = q.rows;
   call.k = k;
   call.in.push_back(operand(ASSAY_DUT_X, ASSAY_DUT_VALUES, formats::fp32, {q.rows, k},
@@ -223,12 +222,11 @@ struct Extra {
   float alpha = 1.0F, beta = 0.0F;
   const std::vector<float>*c = nullptr, *bias = nullptr;
 };
-bool multiply(proptests::Device& device, const Claim* claim, const BlockScaledTensor* a,
+bool multiply(proptests::Device& device, const Claim& claim, const BlockScaledTensor* a,
               const std::vector<std::uint16_t>& a_bf16, const BlockScaledTensor& b,
               const Extra& extra, std::vector<float>& d) {
-  if (claim == nullptr) return false;
   Call call;
-  call.claim = *claim;
+  call.claim = claim;
   call.m = m;
   call.n = n;
   call.k = k;
@@ -246,10 +244,10 @@ bool multiply(proptests::Device& device, const Claim* claim, const BlockScaledTe
   if (extra.bias != nullptr)
     call.in.push_back(operand(ASSAY_DUT_BIAS, ASSAY_DUT_VALUES, formats::fp32, {n},
                               proptests::bytes_of(std::span(*extra.bias))));
-  call.out.push_back(operand(ASSAY_DUT_D, ASSAY_DUT_VALUES, *claim->output, {m, n}));
+  call.out.push_back(operand(ASSAY_DUT_D, ASSAY_DUT_VALUES, *claim.output, {m, n}));
   std::vector<std::vector<std::uint8_t>> out;
   if (!ask(device, call, out)) return false;
-  d = proptests::to_floats(*claim->output, out[0]);
+  d = proptests::to_floats(*claim.output, out[0]);
   return true;
 }
 
@@ -276,17 +274,29 @@ BlockScaledTensor small_integers(std::mt19937& words, const BlockFormat& format,
   return t;
 }
 
-bool run(proptests::Device& device, SuiteRun& r) {
-  const std::vector<Claim> claims = device.claims();
-  const Claim* quantizer = find(claims, "quantize", r.format, nullptr, nullptr);
+/// What the suites call of one block format.
+struct Offer {
+  Offer(const std::vector<Claim>& claims, const BlockFormat* f)
+      : quantizer(find(claims, "quantize", f, nullptr, nullptr)),
+        dequantizer(find(claims, "dequantize", f, nullptr, nullptr)),
+        both(find(claims, "gemm", f, f, &formats::bf16)),
+        weight(find(claims, "gemm", nullptr, f, &formats::bf16)),
+        exact(find(claims, "gemm", f, f, &formats::fp32)) {}
+  [[nodiscard]] bool complete() const {
+    return quantizer != nullptr && dequantizer != nullptr && both != nullptr && weight != nullptr &&
+           exact != nullptr;
+  }
+  const Claim *quantizer, *dequantizer, *both, *weight, *exact;
+};
+
+bool run(proptests::Device& device, const Offer& offer, SuiteRun& r) {
   r.qa = shape_of(*r.format, m);
   r.qb = shape_of(*r.format, n);
-  if (!quantize(device, quantizer, r.a, r.qa) || !quantize(device, quantizer, r.b, r.qb))
+  if (!quantize(device, *offer.quantizer, r.a, r.qa) ||
+      !quantize(device, *offer.quantizer, r.b, r.qb))
     return false;
-  const Claim* dequantizer = find(claims, "dequantize", r.format, nullptr, nullptr);
-  if (dequantizer == nullptr) return false;
   Call call;
-  call.claim = *dequantizer;
+  call.claim = *offer.dequantizer;
   call.m = m;
   call.k = k;
   add_input(call, ASSAY_DUT_Q, r.qa);
@@ -298,12 +308,9 @@ bool run(proptests::Device& device, SuiteRun& r) {
   r.of_codes = product(meaning(r.qa), b_means);
   r.of_weight = product(widened(r.a), b_means);
   for (std::size_t i = 0; i < r.of_weight.size(); ++i) r.of_weight[i] += r.bias[i % n];
-  const Claim* both = find(claims, "gemm", r.format, r.format, &formats::bf16);
-  const Claim* weight = find(claims, "gemm", nullptr, r.format, &formats::bf16);
-  const Claim* exact = find(claims, "gemm", r.format, r.format, &formats::fp32);
-  if (!multiply(device, both, &r.qa, {}, r.qb, {}, r.product)) return false;
-  if (!multiply(device, weight, nullptr, bf16_codes(r.a), r.qb, {1.0F, 0.0F, nullptr, &r.bias},
-                r.weight_only))
+  if (!multiply(device, *offer.both, &r.qa, {}, r.qb, {}, r.product)) return false;
+  if (!multiply(device, *offer.weight, nullptr, bf16_codes(r.a), r.qb,
+                {1.0F, 0.0F, nullptr, &r.bias}, r.weight_only))
     return false;
   std::mt19937 words(7);
   const BlockScaledTensor ia = small_integers(words, *r.format, m);
@@ -313,7 +320,7 @@ bool run(proptests::Device& device, SuiteRun& r) {
   r.integers = product(meaning(ia), meaning(ib));
   for (std::size_t i = 0; i < c.size(); ++i)
     r.integers[i] = 2.0 * r.integers[i] + 3.0 * static_cast<double>(c[i]);
-  return multiply(device, exact, &ia, {}, ib, {2.0F, 3.0F, &c, nullptr}, r.integer_product);
+  return multiply(device, *offer.exact, &ia, {}, ib, {2.0F, 3.0F, &c, nullptr}, r.integer_product);
 }
 
 }  // namespace
@@ -334,12 +341,15 @@ HeadToHead::HeadToHead() {
   }
 }
 
-std::vector<bool> HeadToHead::passes(proptests::Device& device) const {
+std::optional<std::vector<bool>> HeadToHead::passes(proptests::Device& device) const {
+  const std::vector<Claim> claims = device.claims();
   std::vector<bool> passed(criteria.size(), true);
   for (SuiteRun r : workloads_) {
-    r.ran = run(device, r);
+    const Offer offer(claims, r.format);
+    if (!offer.complete()) return std::nullopt;
+    const bool ran = run(device, offer, r);
     for (std::size_t i = 0; i < criteria.size(); ++i)
-      passed[i] = passed[i] && r.ran && criteria.at(i).passes(r);
+      passed[i] = passed[i] && ran && criteria.at(i).passes(r);
   }
   return passed;
 }

@@ -5,6 +5,7 @@
 // here decides a verdict of assay.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,7 +17,6 @@ namespace assay::tools {
 /// A block format's worth of results of one device.
 struct SuiteRun {
   const formats::BlockFormat* format = nullptr;
-  bool ran = false;                         ///< every call answered
   std::vector<float> a, b, bias;            ///< the operands before quantization
   formats::BlockScaledTensor qa, qb;        ///< as the device quantized them
   formats::BlockScaledTensor golden_qa;     ///< as they should be
@@ -40,8 +40,9 @@ struct Criterion {
 class HeadToHead {
  public:
   HeadToHead();
-  /// Per criterion of published_criteria(), whether the device passes for every format.
-  [[nodiscard]] std::vector<bool> passes(proptests::Device& device) const;
+  /// Per criterion of published_criteria(), whether the device passes for every format; nothing
+  /// where the device does not offer the quantizer, dequantizer and GEMMs that the suites call.
+  [[nodiscard]] std::optional<std::vector<bool>> passes(proptests::Device& device) const;
 
  private:
   std::vector<SuiteRun> workloads_;

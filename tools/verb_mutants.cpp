@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -146,10 +147,12 @@ ExitCode compare_suites(const Options& options) {
   const HeadToHead suites;
   const std::vector<proptests::Property> properties = proptests::device_properties();
   const auto control = proptests::in_process(kernels::mutants::make_unmutated());
-  const std::vector<bool> right = suites.passes(*control);
+  const std::vector<bool> right = suites.passes(*control).value();
   std::vector<std::int64_t> killed(criteria.size());
   std::int64_t by_assay = 0;
   std::int64_t by_any = 0;
+  std::int64_t asked = 0;
+  std::int64_t asked_by_assay = 0;
   std::string matrix = "| mutant |";
   for (std::size_t i = 0; i < criteria.size(); ++i) matrix += fmt::format(" {} |", i + 1);
   matrix += " assay |\n|---|";
@@ -159,7 +162,7 @@ ExitCode compare_suites(const Options& options) {
   Progress progress("mutants", static_cast<std::int64_t>(mutants.size()));
   for (const kernels::mutants::Mutant& m : mutants) {
     const auto device = proptests::in_process(kernels::mutants::make_mutant(m.id));
-    const std::vector<bool> passed = suites.passes(*device);
+    const std::optional<std::vector<bool>> passed = suites.passes(*device);
     proptests::MutationOptions mutation;
     mutation.seed = options.seed;
     mutation.diagnose = false;
@@ -168,11 +171,13 @@ ExitCode compare_suites(const Options& options) {
     bool any = false;
     for (std::size_t i = 0; i < criteria.size(); ++i) {
       // A criterion that a right kernel does not meet says nothing about a wrong one.
-      const bool kills = right[i] && !passed[i];
+      const bool kills = right[i] && passed && !(*passed)[i];
       killed[i] += kills ? 1 : 0;
       any = any || kills;
-      matrix += kills ? " killed |" : " |";
+      matrix += kills ? " killed |" : passed ? " |" : " - |";
     }
+    asked += passed ? 1 : 0;
+    asked_by_assay += passed && dead ? 1 : 0;
     by_any += any ? 1 : 0;
     by_assay += dead ? 1 : 0;
     matrix += dead ? " killed |\n" : " |\n";
@@ -182,11 +187,16 @@ ExitCode compare_suites(const Options& options) {
   for (std::size_t i = 0; i < criteria.size(); ++i)
     fmt::print("| {} | {} | {} | {} | {} |\n", i + 1, criteria[i].suite, criteria[i].statement,
                right[i] ? "passes" : "fails",
-               right[i] ? fmt::format("{}/{}", killed[i], mutants.size()) : "-");
-  fmt::print("| | all of the above together | any of them rejects it | | {}/{} |\n", by_any,
+               right[i] ? fmt::format("{}/{}", killed[i], asked) : "-");
+  fmt::print("| | all of the above together | any of them rejects it | | {}/{} |\n", by_any, asked);
+  fmt::print("| | assay, the same mutants | some property rejects it | passes | {}/{} |\n",
+             asked_by_assay, asked);
+  fmt::print("| | assay, all mutants | some property rejects it | passes | {}/{} |\n\n", by_assay,
              mutants.size());
-  fmt::print("| | assay | some property rejects it | passes | {}/{} |\n\n{}", by_assay,
-             mutants.size(), matrix);
+  fmt::print(
+      "`-`: the device has nothing that the suites call; the mutant is left out of their rows.\n\n"
+      "{}",
+      matrix);
   return by_assay == static_cast<std::int64_t>(mutants.size()) ? ExitCode::pass : ExitCode::fail;
 }
 

@@ -111,7 +111,7 @@ class ScalarDevice final : public TypedDevice {
   Status gemm(const Claim& claim, const GemmCall& call) const override {
     std::vector<float> a(call.m * call.k);
     if (claim.a == nullptr)
-      std::transform(call.a_bf16.begin(), call.a_bf16.end(), a.begin(), cpu::decode_bf16);
+      std::transform(call.a_bf16.begin(), call.a_bf16.end(), a.begin(), steps_.decode_bf16);
     else
       a = operand(*call.a);
     const std::vector<float> b = operand(*call.b);

@@ -48,6 +48,7 @@ struct Steps {
   double (*dequantized)(float element, float scale, float tensor_scale);
   int (*nibble)(std::uint8_t pair, std::int64_t column);
   // GEMM.
+  float (*decode_bf16)(std::uint16_t code);
   std::int64_t (*last_k)(std::int64_t k);
   float (*scaled)(float element, float scale);
   float (*accumulate)(float sum, float product);

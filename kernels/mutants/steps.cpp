@@ -33,6 +33,7 @@ Steps right_steps() {
   s.nibble = [](std::uint8_t pair, std::int64_t column) {
     return column % 2 == 0 ? pair & 15 : pair >> 4;
   };
+  s.decode_bf16 = cpu::decode_bf16;
   s.last_k = [](std::int64_t k) { return k; };
   s.scaled = [](float element, float scale) { return element * scale; };
   s.accumulate = [](float sum, float product) { return sum + product; };

@@ -237,6 +237,14 @@ constexpr std::array table{
                return right_epilogue(off);
              };
            }},
+    Mutant{"activation_subnormals_flushed", "subnormal bf16 activations count as zero",
+           "conversions by way of instructions that flush (ftz)", "input_subnormals_flushed",
+           [](Steps& s) {
+             s.decode_bf16 = [](std::uint16_t code) {
+               const bool subnormal = (code & 0x7F80) == 0;
+               return cpu::decode_bf16(subnormal ? code & 0x8000 : code);
+             };
+           }},
     Mutant{"sum_through_bf16", "the sum is rounded to bf16 before the epilogue",
            "vllm#37135: a cast before the global scale", "sum_through_bf16",
            [](Steps& s) {

@@ -315,6 +315,11 @@ const std::vector<ProductError>& product_errors() {
        aligned_accumulator<10>},
       {"truncating_accumulator", "every addition is truncated to FP32",
        accumulator_in<formats::fp32, RoundingMode::toward_zero>},
+      {"input_subnormals_flushed", "subnormal bf16 inputs count as zero",
+       [](Model& p) {
+         for (std::uint16_t& code : p.a_bf16)
+           if ((code & 0x7F80U) == 0) code &= 0x8000U;
+       }},
       {"sum_through_bf16", "the sum is rounded to bf16 before the epilogue",
        sum_through<formats::bf16>},
       {"sum_through_fp16", "the sum is rounded to fp16 before the epilogue",

@@ -19,7 +19,7 @@ using kernels::Claim;
 
 enum class Epilogue : std::uint8_t { none, unread_c, full, exact, alpha, rounding };
 enum class Extent : std::uint8_t { small, tail, ragged, tall, long_k };
-enum class Special : std::uint8_t { none, nan, cancel };
+enum class Special : std::uint8_t { none, nan, cancel, subnormal };
 
 struct Aspect {
   const char* slug;
@@ -70,7 +70,14 @@ constexpr std::array aspects{
     Aspect{"not_a_number", Extent::small, Codes::any, Codes::any, Scales::powers_of_two,
            Epilogue::none, Special::nan,
            "NaN scale factors and NaN or infinite inputs reach exactly the results they touch"},
+    Aspect{"subnormal_inputs", Extent::small, Codes::any, Codes::any, Scales::powers_of_two,
+           Epilogue::none, Special::subnormal, "subnormal bf16 inputs count as what they are"},
 };
+
+/// Block-scaled operands have their subnormals in the codes of every aspect.
+bool is_about(const Aspect& aspect, const Product& product) {
+  return aspect.special != Special::subnormal || product.a_element == nullptr;
+}
 
 std::int64_t draw_k(Draw& draw, Extent extent, const Claim& claim) {
   const std::int64_t block = claim.b->block.cols;
@@ -150,6 +157,12 @@ void make_nan(Draw& draw, GemmCase& c) {
   }
 }
 
+/// Nothing but subnormals, since a single normal input would drown them.
+void make_subnormal(Draw& draw, GemmCase& c) {
+  for (std::uint16_t& code : c.a_bf16)
+    code = static_cast<std::uint16_t>(draw.between(1, 0x7F) | (draw.one_in(2) ? 0x8000 : 0));
+}
+
 void fill_epilogue(Draw& draw, GemmCase& c, Epilogue epilogue) {
   const auto fill = [&](std::vector<float>& x, std::int64_t count, int low, int high) {
     x.resize(count);
@@ -226,6 +239,7 @@ GemmCase draw_case(const Aspect& aspect, const Claim& claim, const rc::Random& r
   draw_operands(draw, c, aspect.a_codes, aspect.b_codes, aspect.scales);
   if (aspect.special == Special::cancel) make_cancel(draw, c);
   if (aspect.special == Special::nan) make_nan(draw, c);
+  if (aspect.special == Special::subnormal) make_subnormal(draw, c);
   fill_epilogue(draw, c, aspect.epilogue);
   return c;
 }
@@ -236,13 +250,14 @@ std::vector<Property> gemm_properties() {
   std::vector<Property> properties;
   for (const Product& product : gemm_products()) {
     for (const Aspect& aspect : aspects)
-      properties.push_back({gemm_id(product, aspect.slug), product.section, aspect.statement,
-                            [&product](const Claim& c) { return is_product(product, c); },
-                            [&aspect](const Claim& claim, const rc::Random& random) {
-                              return shrinkable_experiment<GemmCase>(
-                                  [&] { return draw_case(aspect, claim, random); }, simpler_gemms,
-                                  [](GemmCase&& c) { return gemm_experiment(std::move(c)); });
-                            }});
+      if (is_about(aspect, product))
+        properties.push_back({gemm_id(product, aspect.slug), product.section, aspect.statement,
+                              [&product](const Claim& c) { return is_product(product, c); },
+                              [&aspect](const Claim& claim, const rc::Random& random) {
+                                return shrinkable_experiment<GemmCase>(
+                                    [&] { return draw_case(aspect, claim, random); }, simpler_gemms,
+                                    [](GemmCase&& c) { return gemm_experiment(std::move(c)); });
+                              }});
     add_gemm_probes(product, properties);
   }
   return properties;

@@ -21,7 +21,8 @@ const std::map<std::string_view, std::string> frozen{
     {"gemm-mxfp4-1.0", "26c481086e0652cb"}, {"gemm-nvfp4-1.0", "988e370ac3fe3a3b"},
     {"layout-1.0", "ed7846c6c793eea1"},     {"qat-1.0", "a472db227c4ffb38"},
     {"qat-1.1", "7badaff2c956b60d"},        {"quantize-1.0", "72d08e34d31c0d69"},
-    {"w4a16-1.0", "795b10595810cdc5"},      {"w4a8-1.0", "d5d7fb1b5f08c0cf"}};
+    {"w4a16-1.0", "795b10595810cdc5"},      {"w4a16-1.1", "2f6223cec6de6e36"},
+    {"w4a8-1.0", "d5d7fb1b5f08c0cf"}};
 
 TEST(Profiles, AreFrozen) {
   EXPECT_EQ(all_profiles().size(), frozen.size());
