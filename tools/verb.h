@@ -126,7 +126,10 @@ inline constexpr std::array verbs{
          declare_mma},
     Verb{"gemm", "compute a GEMM with the bits of a kernel whose reduction plan is known",
          "assay gemm --plan plan.json --a A.npy --b B.npy D.npy\n"
-         "assay gemm --plan plan.json --a A.npy --b B.npy --c C.npy --beta 0.5 --threads 2 D.npy\n",
+         "assay gemm --plan plan.json --a A.npy --b B.npy --c C.npy --beta 0.5 --threads 2 D.npy\n"
+         "assay gemm --infer questions --a-format e4m3 --k 1024\n"
+         "assay gemm --infer questions --a-format e4m3 --k 1024 --output bf16 --outputs D.npy\n"
+         "assay gemm --infer answers --device ./kernel.so --entry gemm.nvfp4.nvfp4.fp32\n",
          declare_gemm},
     Verb{"mutants",
          "hold kernels that are wrong on purpose against the catalogue and name their faults",

@@ -9,6 +9,7 @@
 
 #include "simulator/gemm.h"
 #include "tools/code_file.h"
+#include "tools/gemm_infer.h"
 #include "tools/outputs.h"
 #include "tools/verb.h"
 
@@ -22,6 +23,7 @@ struct Options {
   std::string plan, models, a, b, c, bias, scale_a, scale_b, out;
   float alpha = 1, beta = 1, tensor_scale_a = 1, tensor_scale_b = 1, tensor_scale_d = 1;
   int threads = 1;
+  InferOptions infer;
   Outputs outputs;
 };
 
@@ -90,9 +92,16 @@ ExitCode compute(const Options& o) {
 }
 
 ExitCode run(const Options& o) {
+  if (!o.infer.folder.empty()) {
+    InferOptions infer = o.infer;
+    infer.models = o.models;
+    infer.threads = o.threads;
+    infer.reports = o.outputs;
+    return infer_gemm(infer);
+  }
   for (const auto& [name, value] :
        {std::pair{"--plan", o.plan}, {"--a", o.a}, {"--b", o.b}, {"D", o.out}})
-    if (value.empty()) throw std::invalid_argument(fmt::format("gemm needs {}", name));
+    if (value.empty()) throw std::invalid_argument(fmt::format("gemm needs {}, or --infer", name));
   return compute(o);
 }
 
@@ -115,6 +124,21 @@ Action declare_gemm(CLI::App& app) {
   app.add_option("--tensor-scale-d", o->tensor_scale_d, "scale_d of the epilogue (default 1)");
   app.add_option("--threads", o->threads, "to compute with; the bits do not depend on it");
   app.add_option("D", o->out, "m x n codes of the plan's output format, .npy");
+  InferOptions& infer = o->infer;
+  app.add_option("--infer", infer.folder,
+                 "infer a plan: write the questions to FOLDER, or with --outputs or --device "
+                 "propose the plan")
+      ->type_name("FOLDER");
+  app.add_option("--a-format", infer.a_format, "infer: format of A");
+  app.add_option("--b-format", infer.b_format, "infer: format of B (default: as A)");
+  app.add_option("--block-scale", infer.block_scale, "infer: FORMAT/BLOCK, for example ue4m3/16");
+  app.add_option("--k", infer.k, "infer: K of the kernel's run (default 512)");
+  app.add_option("--seed", infer.seed, "infer: of the dense questions (default 1)");
+  app.add_option("--output", infer.output, "infer: the kernel's output format (default fp32)");
+  app.add_option("--outputs", infer.outputs, "infer: the kernel's answers, .npy of codes");
+  app.add_option("--device", infer.device.target, "infer: ask this device, as in certify");
+  app.add_option("--entry", infer.entry, "infer: the gemm entry of the device");
+  infer.device.declare(app);
   o->outputs.declare_json(app);
   return [o] { return run(*o); };
 }

@@ -54,6 +54,50 @@ class Gemm(CliTest):
         example = (SOURCE / "simulator" / "plans" / "hopper-fp8-promoted.json").read_text()
         self.assertIn("```json\n" + example + "```\n", page)
 
+    def test_a_plan_is_inferred_from_files(self):
+        folder = self.folder / "questions"
+        ask = ("gemm", "--infer", folder, "--a-format", "e4m3", "--k", 256)
+        self.passes(*ask)
+        operands = ("--a", folder / "a.npy", "--b", folder / "b.npy")
+        truth = self.plan(promote_every=64, split_k={"count": 2, "tiles": "interleaved"})
+        self.passes("gemm", "--plan", truth, *operands, folder / "d.npy")
+        answer = (*ask, "--outputs", folder / "d.npy")
+        report = json.loads(self.passes(*answer, "--json", "-").stdout)
+        self.assertTrue(report["decided"], report["verdict"])
+        self.assertEqual(report["candidates"][0]["models"], ["hopper.wgmma.e4m3.f32"])
+        # The same bits on other operands.
+        self.gemm(truth)
+        expected = (self.folder / "d.npy").read_bytes()
+        self.gemm(folder / "plan.json")
+        self.assertEqual((self.folder / "d.npy").read_bytes(), expected)
+        # Two rows of the table that these inputs do not tell apart.
+        self.passes("gemm", "--plan", self.plan(model="hopper.mma.e4m3.f32"), *operands, folder / "d.npy")
+        report = json.loads(self.passes(*answer, "--json", "-").stdout)
+        self.assertFalse(report["decided"])
+        self.assertEqual([c["models"] for c in report["candidates"]],
+                         [["hopper.mma.e4m3.f32"], ["blackwell.mma.e4m3.f32"]])
+        # No unit does this: each output one unit in the last place too large.
+        descr, shape, data = read_npy(folder / "d.npy")
+        wrong = bytes((byte ^ 1) if i % 4 == 0 else byte for i, byte in enumerate(data))
+        (folder / "d.npy").write_bytes(npy(descr, shape, wrong))
+        result = self.run_assay(*answer)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertIn("no plan of the grid", result.stdout)
+
+    def test_a_device_without_a_plan(self):
+        result = self.run_assay("gemm", "--infer", self.folder / "cpu", "--device", "cpu", "--k", 128, "--timeout",
+                                60, "--entry", "gemm.nvfp4.nvfp4.fp32")
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertIn("no plan of the grid", result.stdout)
+
+    def test_wrong_questions(self):
+        self.refuses("gemm", "--infer", self.folder / "q", says="needs --a-format")
+        self.refuses("gemm", "--infer", self.folder / "q", "--a-format", "e4m3", "--k", 100, says="multiple of 64")
+        self.refuses("gemm", "--infer", self.folder / "q", "--a-format", "int4", says="no model multiplies int4")
+        self.refuses("gemm", "--infer", self.folder / "q", "--a-format", "e2m1", "--block-scale", "ue4m3",
+                     says="FORMAT/BLOCK")
+        self.refuses("gemm", "--infer", self.folder / "q", "--device", "cpu", "--entry", "gemm", says="no entry")
+
     def test_wrong_input(self):
         plan, d = self.plan(), self.folder / "d.npy"
         short = self.file("short.npy", npy("|u1", (3, 128), bytes(384)))
