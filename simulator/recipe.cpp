@@ -5,11 +5,23 @@
 #include <fstream>
 #include <sstream>
 
+#include "golden/estimator.h"
 #include "simulator/embedded_recipes.h"
 #include "simulator/input_error.h"
 #include "simulator/name_list.h"
 
 namespace assay::simulator {
+
+namespace {
+
+constexpr bool same_estimators() {
+  for (std::size_t i = 0; i < kSteNames.size(); ++i)
+    if (kSteNames[i] != golden::estimator_rules[i].name) return false;
+  return kSteNames.size() == golden::estimator_rules.size();
+}
+static_assert(same_estimators(), "a recipe names the estimators that golden knows, in its order");
+
+}  // namespace
 
 std::string_view name(TensorClass c) { return kTensorClassNames[static_cast<std::size_t>(c)]; }
 std::string_view name(SteKind k) { return kSteNames[static_cast<std::size_t>(k)]; }
@@ -27,7 +39,7 @@ std::string_view OperandFormat::format_name() const { return block ? block->name
 
 Treatment Recipe::treatment(TensorClass c, int expert, std::int64_t step) const {
   const auto& declared = classes[static_cast<std::size_t>(c)];
-  Treatment plain{high_precision, high_precision, high_precision, SteKind::identity, {}};
+  Treatment plain{high_precision, high_precision, high_precision, SteKind::identity, {}, 0};
   Treatment base = declared.value_or(plain);
   bool scheduled = false;
   const ScheduleEntry* last = nullptr;

@@ -26,9 +26,11 @@ inline constexpr std::array<std::string_view, 7> kTensorClassNames{
 /// Throws InputError naming the known classes.
 [[nodiscard]] TensorClass tensor_class(std::string_view name);
 
-/// Straight-through estimator of a quantized weight; formulas in golden/qat.h.
-enum class SteKind : std::uint8_t { identity, clip_mask, lsq };
-inline constexpr std::array<std::string_view, 3> kSteNames{"identity", "clip_mask", "lsq"};
+/// Straight-through estimator of a quantized weight: golden::Estimator, by value and name;
+/// formulas in golden/estimator.h.
+enum class SteKind : std::uint8_t { identity, clip_mask, lsq, pact, ewgs, dge, trust_mask };
+inline constexpr std::array<std::string_view, 7> kSteNames{
+    "identity", "clip_mask", "lsq", "pact", "ewgs", "dge", "trust_mask"};
 [[nodiscard]] std::string_view name(SteKind k);
 
 /// Where the scale factors of a block format come from.
@@ -67,6 +69,7 @@ struct Treatment {
   OperandFormat weight, activation, gradient;
   SteKind ste = SteKind::identity;
   AccumulatorModel accumulator;
+  float ste_parameter = 0;  ///< delta of ewgs, T of trust_mask (golden::Estimator); else 0
 };
 
 /// From `step` on, weights of `tensor_class` (of these experts; empty: all) have `weight`. A class

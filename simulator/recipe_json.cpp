@@ -2,6 +2,7 @@
 // The JSON form of a recipe. Every key is checked: a misspelt one would silently mean a default.
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <utility>
@@ -16,38 +17,52 @@ namespace {
 using nlohmann::json;
 using Node = JsonNode;
 
-template <class Rows>
-auto find_row(const Rows& rows, std::string_view name) -> typename Rows::value_type {
-  const auto found =
-      std::find_if(rows.begin(), rows.end(), [&](const auto* row) { return row->name == name; });
-  return found == rows.end() ? nullptr : *found;
+/// Block formats come before formats: `int4` as an operand is the preset, groups of 128 with scale
+/// factors, which the integers by themselves do not have.
+const formats::BlockFormat* block_format_if_any(std::string_view name) {
+  for (const formats::BlockFormat* format : formats::all_block_formats)
+    if (format->name == name) return format;
+  for (const formats::BlockFormatAlias& alias : formats::block_format_aliases)
+    if (alias.name == name) return alias.format;
+  return nullptr;
 }
 
-template <class Rows>
-void add_names(const Rows& rows, std::vector<std::string_view>& names) {
-  for (const auto* row : rows) names.push_back(row->name);
+const formats::FormatSpec* format_if_any(std::string_view name) {
+  for (const formats::FormatSpec* spec : formats::all_formats)
+    if (spec->name == name) return spec;
+  return nullptr;
+}
+
+std::vector<std::string_view> block_format_names() {
+  std::vector<std::string_view> names;
+  for (const formats::BlockFormat* format : formats::all_block_formats)
+    names.push_back(format->name);
+  for (const formats::BlockFormatAlias& alias : formats::block_format_aliases)
+    names.push_back(alias.name);
+  return names;
 }
 
 formats::BlockFormat parse_block_format(const Node& node) {
   const std::string name = node.text();
-  const auto* found = find_row(formats::all_block_formats, name);
-  if (found != nullptr) return *found;
-  std::vector<std::string_view> known;
-  add_names(formats::all_block_formats, known);
-  node.fail("has an " + formats::unknown_name("block format", name, known));
+  if (const formats::BlockFormat* found = block_format_if_any(name)) return *found;
+  node.fail("has an " + formats::unknown_name("block format", name, block_format_names()));
 }
 
 void parse_format_name(const Node& node, OperandFormat& operand) {
   const std::string name = node.text();
-  operand.element = find_row(formats::all_formats, name);
-  if (operand.element != nullptr) return;
-  if (const auto* block = find_row(formats::all_block_formats, name)) {
+  if (const formats::BlockFormat* block = block_format_if_any(name)) {
     operand.block = *block;
     return;
   }
+  operand.element = format_if_any(name);
+  if (operand.element != nullptr) return;
+  for (const formats::PackedBlock* packed : formats::all_packed_blocks)
+    if (packed->name == name)
+      node.fail("names the packed block " + name + ", which replay does not quantize to; take a " +
+                "format or block format of assay formats");
   std::vector<std::string_view> known;
-  add_names(formats::all_formats, known);
-  add_names(formats::all_block_formats, known);
+  for (const formats::FormatSpec* spec : formats::all_formats) known.push_back(spec->name);
+  for (const std::string_view block : block_format_names()) known.push_back(block);
   node.fail("has an " + formats::unknown_name("format", name, known));
 }
 
@@ -116,13 +131,31 @@ AccumulatorModel parse_accumulator(const Node& node) {
   return model;
 }
 
+/// Golden's estimators; a name, or {kind, parameter} of those that have a parameter.
+void parse_ste(const Node& node, Treatment& t) {
+  const bool named = node.value().is_string();
+  if (!named) node.only({"kind", "parameter"});
+  t.ste = static_cast<SteKind>((named ? node : node.at("kind")).choice(kSteNames));
+  const bool takes_one = t.ste == SteKind::ewgs || t.ste == SteKind::trust_mask;
+  if (takes_one != (!named && node.has("parameter"))) {
+    node.fail("is {\"kind\", \"parameter\"} exactly for ewgs (its delta) and trust_mask (its T)");
+  }
+  if (!takes_one) return;
+  const Node parameter = node.at("parameter");
+  if (parameter.value().is_number())
+    t.ste_parameter = static_cast<float>(parameter.value().get<double>());
+  if (!parameter.value().is_number() || !std::isfinite(t.ste_parameter) || t.ste_parameter < 0) {
+    parameter.fail("must be a finite FP32 number of at least 0");
+  }
+}
+
 Treatment parse_treatment(const Node& node, const OperandFormat& high_precision) {
   node.only({"class", "weight", "activation", "gradient", "ste", "accumulator"});
-  Treatment t{high_precision, high_precision, high_precision, SteKind::identity, {}};
+  Treatment t{high_precision, high_precision, high_precision, SteKind::identity, {}, 0};
   t.weight = parse_operand(node.at("weight"));
   if (node.has("activation")) t.activation = parse_operand(node.at("activation"));
   if (node.has("gradient")) t.gradient = parse_operand(node.at("gradient"));
-  if (node.has("ste")) t.ste = static_cast<SteKind>(node.at("ste").choice(kSteNames));
+  if (node.has("ste")) parse_ste(node.at("ste"), t);
   if (node.has("accumulator")) t.accumulator = parse_accumulator(node.at("accumulator"));
   return t;
 }
@@ -178,7 +211,7 @@ Recipe parse(const Node& node) {
     slot = parse_treatment(item, recipe.high_precision);
   }
   const std::string master = node.at("master").text();
-  recipe.master = find_row(formats::all_formats, master);
+  recipe.master = format_if_any(master);
   if (recipe.master == nullptr) node.at("master").fail("is \"" + master + "\", not a format");
   if (node.has("loss_scaling")) recipe.loss_scaling = parse_loss_scaling(node.at("loss_scaling"));
   if (node.has("schedule")) {
@@ -202,6 +235,8 @@ Recipe parse_recipe(std::string_view text, std::string_view origin) {
   } catch (const json::parse_error& e) {
     throw InputError("recipe " + std::string(origin) + " is not JSON: error at byte " +
                      std::to_string(e.byte) + ".");
+  } catch (const json::out_of_range&) {
+    throw InputError("recipe " + std::string(origin) + " has a number that no double holds.");
   }
   return parse(Node(parsed, "recipe " + std::string(origin)));
 }

@@ -81,6 +81,11 @@ std::string_view name(formats::ScaleRule rule) {
   return names[static_cast<std::size_t>(rule)];
 }
 
+std::string_view name(formats::ErrorMeasure measure) {
+  constexpr std::array<std::string_view, 3> names{"squared", "absolute", "largest"};
+  return names[static_cast<std::size_t>(measure)];
+}
+
 /// The table of `objects` with the columns `keys`.
 std::string table_of(const Json& objects, const std::vector<std::string>& keys) {
   std::vector<std::vector<std::string>> rows{keys};
@@ -179,6 +184,8 @@ Json describe(const FormatSpec& spec) {
     out["in an array"] = fmt::format("the top {} of {} bits, zeros below",
                                      spec.storage_bits - spec.storage_shift, spec.storage_bits);
   describe_policies(spec, out);
+  for (const formats::BlockFormatAlias& alias : formats::block_format_aliases)
+    if (alias.name == spec.name) out["as a block format"] = alias.format->name;
   if (spec.storage_bits <= 8) {
     Json codes = Json::array();
     for (std::uint32_t code = 0; code <= golden::code_mask(spec); ++code)
@@ -189,18 +196,30 @@ Json describe(const FormatSpec& spec) {
 }
 
 Json describe(const BlockFormat& format) {
-  return {{"name", format.name},
-          {"element", format.element->name},
-          {"block", extent(format.block.rows) + "x" + extent(format.block.cols)},
-          {"scale", format.scale->name},
-          {"rule", name(format.rule)},
-          {"tensor scale", format.tensor_scale == formats::TensorScale::fp32 ? "fp32" : "none"},
-          {"order", format.order->name},
-          {"source", format.source},
-          {"order source", format.order->source},
-          {"per tensor", operations_text(format.order->tensor)},
-          {"per block", operations_text(format.order->block)},
-          {"per element", operations_text(format.order->element)}};
+  Json out{{"name", format.name},
+           {"element", format.element->name},
+           {"block", extent(format.block.rows) + "x" + extent(format.block.cols)},
+           {"scale", format.scale->name},
+           {"rule", name(format.rule)},
+           {"tensor scale", format.tensor_scale == formats::TensorScale::fp32 ? "fp32" : "none"},
+           {"order", format.order->name},
+           {"source", format.source},
+           {"order source", format.order->source},
+           {"per tensor", operations_text(format.order->tensor)},
+           {"per block", operations_text(format.order->block)},
+           {"per element", operations_text(format.order->element)}};
+  if (format.candidates != nullptr) {
+    std::vector<std::string_view> orders;
+    for (const formats::OperationOrder* order : format.candidates->orders)
+      orders.push_back(order->name);
+    out["candidates"] = fmt::format("{}; the block keeps that of the least {} error",
+                                    fmt::join(orders, ", "), name(format.candidates->measure));
+  }
+  std::vector<std::string_view> short_names;
+  for (const formats::BlockFormatAlias& alias : formats::block_format_aliases)
+    if (alias.format == &format) short_names.push_back(alias.name);
+  if (!short_names.empty()) out["short names"] = fmt::format("{}", fmt::join(short_names, ", "));
+  return out;
 }
 
 Json describe(const Profile& profile) {
@@ -232,20 +251,33 @@ std::string block_format_text(const Json& block_format) {
   return text;
 }
 
+std::string packed_block_text(const Json& packed_block) { return members_text(packed_block); }
+
 std::string profile_text(const Json& profile) {
   return members_text(profile) + "\n" +
          table_of(profile.at("rows"),
                   {"format", "overflow", "NaN", "NaN from f64", "negative to unsigned"});
 }
 
+namespace {
+
+template <class Rows>
+Json described(const Rows& rows) {
+  Json out = Json::array();
+  for (const auto* row : rows) out.push_back(describe(*row));
+  return out;
+}
+
+}  // namespace
+
 Json describe_all() {
-  Json all{
-      {"formats", Json::array()}, {"block_formats", Json::array()}, {"profiles", Json::array()}};
-  for (const FormatSpec* spec : formats::all_formats) all["formats"].push_back(describe(*spec));
-  for (const BlockFormat* format : formats::all_block_formats)
-    all["block_formats"].push_back(describe(*format));
-  for (const Profile* profile : formats::all_profiles)
-    all["profiles"].push_back(describe(*profile));
+  Json all{{"formats", described(formats::all_formats)},
+           {"block_formats", described(formats::all_block_formats)},
+           {"short_names", Json::array()},
+           {"packed_blocks", described(formats::all_packed_blocks)},
+           {"profiles", described(formats::all_profiles)}};
+  for (const formats::BlockFormatAlias& alias : formats::block_format_aliases)
+    all["short_names"].push_back(describe(alias));
   return all;
 }
 
@@ -256,6 +288,11 @@ std::string overview_text(const Json& all) {
          "\nblock formats (assay formats NAME for the order of operations)\n" +
          table_of(all.at("block_formats"),
                   {"name", "element", "block", "scale", "rule", "tensor scale", "source"}) +
+         "\nshort names of block formats\n" +
+         table_of(all.at("short_names"), {"name", "block format"}) +
+         "\npacked blocks (assay formats NAME for their bytes)\n" +
+         table_of(all.at("packed_blocks"), {"name", "GGUF type", "elements", "bytes",
+                                            "bits/element", "scale", "quantizer"}) +
          "\npolicy profiles (assay formats NAME for the rules)\n" +
          table_of(all.at("profiles"), {"name", "source"});
 }

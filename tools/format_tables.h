@@ -16,15 +16,21 @@ using Json = nlohmann::ordered_json;
 Json describe(const formats::FormatSpec& spec);
 /// Shape, scale rule and the operation order, step by step.
 Json describe(const formats::BlockFormat& format);
+/// Bytes, fields and quantizer of one of GGML's blocks.
+Json describe(const formats::PackedBlock& block);
+/// A short name and what it stands for.
+Json describe(const formats::BlockFormatAlias& alias);
 /// One policy per destination format.
 Json describe(const formats::Profile& profile);
 
 /// What describe() gave, for people.
 std::string format_text(const Json& format);
 std::string block_format_text(const Json& block_format);
+std::string packed_block_text(const Json& packed_block);
 std::string profile_text(const Json& profile);
 
-/// Everything: {"formats": [...], "block_formats": [...], "profiles": [...]}, and its tables.
+/// Everything: {"formats": [...], "block_formats": [...], "short_names": [...],
+/// "packed_blocks": [...], "profiles": [...]}, and its tables.
 Json describe_all();
 std::string overview_text(const Json& all);
 

@@ -48,7 +48,7 @@ Action declare_mutants(CLI::App& app);
 Action declare_audit_peers(CLI::App& app);
 
 inline constexpr std::array verbs{
-    Verb{"formats", "print the tables of formats, block formats and policy profiles",
+    Verb{"formats", "print the tables of formats, block formats, packed blocks and policy profiles",
          "assay formats\n"
          "assay formats e2m1\n"
          "assay formats nvfp4 --json nvfp4.json\n",

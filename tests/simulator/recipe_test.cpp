@@ -9,6 +9,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "golden/estimator.h"
 #include "simulator/input_error.h"
 #include "tests/simulator/scratch_folder.h"
 
@@ -198,6 +199,58 @@ INSTANTIATE_TEST_SUITE_P(
             "must lie in"},
         BadRecipe{"UnknownSte", [](nlohmann::json& j) { j["classes"][0]["ste"] = "x"; },
                   "known: identity"},
+        BadRecipe{"SteNumber", [](nlohmann::json& j) { j["classes"][0]["ste"] = 1; },
+                  "must be an object"},
+        BadRecipe{"SteOfUnknownKind",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["ste"] = {{"kind", "pakt"}};
+                  },
+                  "known: identity, clip_mask, lsq, pact, ewgs, dge, trust_mask"},
+        BadRecipe{"SteWithoutKind",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["ste"] = {{"parameter", 1}};
+                  },
+                  "lacks the key \"kind\""},
+        BadRecipe{"SteUnknownKey",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["ste"] = {{"kind", "ewgs"}, {"delta", 1}};
+                  },
+                  "unknown key \"delta\""},
+        BadRecipe{"EwgsByName", [](nlohmann::json& j) { j["classes"][0]["ste"] = "ewgs"; },
+                  "exactly for ewgs"},
+        BadRecipe{"TrustMaskWithoutT",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["ste"] = {{"kind", "trust_mask"}};
+                  },
+                  "exactly for ewgs"},
+        BadRecipe{"PactWithParameter",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["ste"] = {{"kind", "pact"}, {"parameter", 1}};
+                  },
+                  "exactly for ewgs"},
+        BadRecipe{"NegativeParameter",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["ste"] = {{"kind", "ewgs"}, {"parameter", -0.5}};
+                  },
+                  "at least 0"},
+        BadRecipe{"ParameterBeyondFp32",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["ste"] = {{"kind", "ewgs"}, {"parameter", 1e39}};
+                  },
+                  "at least 0"},
+        BadRecipe{"ParameterText",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["ste"] = {{"kind", "ewgs"}, {"parameter", "1"}};
+                  },
+                  "at least 0"},
+        BadRecipe{"PackedBlock", [](nlohmann::json& j) { j["high_precision"] = "q4_0"; },
+                  "packed block q4_0"},
+        BadRecipe{
+            "ReencodeSuggestsShortNames",
+            [](nlohmann::json& j) {
+              j["classes"][0]["activation"] = {{"format", "mxfp4-floor"}, {"reencode", "mxfp88"}};
+            },
+            "did you mean 'mxfp8'"},
         BadRecipe{"UnknownMaster", [](nlohmann::json& j) { j["master"] = "nvfp4"; },
                   "not a format"},
         BadRecipe{"ScalingNotPositive", [](nlohmann::json& j) { j["loss_scaling"]["initial"] = 0; },
@@ -286,6 +339,47 @@ TEST(Recipe, EveryMemberIsRead) {
   EXPECT_EQ(other.gradient.element, &formats::fp16);
   EXPECT_EQ(other.ste, SteKind::identity);
   EXPECT_EQ(other.accumulator.kind, "fp32");
+}
+
+TEST(Recipe, EveryEstimatorThatGoldenKnows) {
+  const auto ste_of = [](const nlohmann::json& ste) {
+    nlohmann::json j = nlohmann::json::parse(recipe_json("nvfp4"));
+    j["classes"][0]["ste"] = ste;
+    const Recipe recipe = parse_recipe(j.dump(), "test");
+    const auto kind = tensor_class(j["classes"][0]["class"].get<std::string>());
+    return *recipe.classes.at(static_cast<std::size_t>(kind));
+  };
+  for (std::size_t i = 0; i < golden::estimator_rules.size(); ++i) {
+    const std::string rule(golden::estimator_rules[i].name);
+    const bool takes_one = rule == "ewgs" || rule == "trust_mask";
+    const Treatment t = takes_one ? ste_of({{"kind", rule}, {"parameter", 0.25}}) : ste_of(rule);
+    EXPECT_EQ(static_cast<std::size_t>(t.ste), i);
+    EXPECT_EQ(name(t.ste), rule);
+    EXPECT_EQ(t.ste_parameter, takes_one ? 0.25F : 0.0F);
+  }
+  EXPECT_EQ(ste_of({{"kind", "dge"}}).ste, SteKind::dge);
+  EXPECT_EQ(ste_of({{"kind", "trust_mask"}, {"parameter", 0}}).ste_parameter, 0.0F);
+}
+
+TEST(Recipe, ShortNamesOfBlockFormats) {
+  for (const formats::BlockFormatAlias& alias : formats::block_format_aliases) {
+    nlohmann::json j = nlohmann::json::parse(recipe_json("nvfp4"));
+    j["classes"][0]["weight"] = alias.name;
+    j["classes"][0]["activation"] = {{"format", alias.name}, {"block", {1, 64}}};
+    const Recipe recipe = parse_recipe(j.dump(), "test");
+    const auto kind = tensor_class(j["classes"][0]["class"].get<std::string>());
+    const Treatment& t = *recipe.classes.at(static_cast<std::size_t>(kind));
+    EXPECT_EQ(t.weight.format_name(), alias.format->name);
+    EXPECT_EQ(t.weight.element, nullptr);
+    EXPECT_EQ(t.activation.block->block.cols, 64);
+  }
+}
+
+TEST(Recipe, NumbersThatNoDoubleHolds) {
+  EXPECT_NE(message_of<InputError>([] {
+              (void)parse_recipe(R"({"schema_version": 1e999})", "test");
+            }).find("no double holds"),
+            std::string::npos);
 }
 
 TEST(Recipe, AFileIsReadLikeAnEmbeddedRecipe) {

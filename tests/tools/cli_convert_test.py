@@ -16,6 +16,38 @@ class Formats(CliTest):
                      "saturating", "cuda13", "ml_dtypes", "ocp_saturating", "ocp_nonsaturating"):
             self.assertIn("\n" + name + " ", text)
 
+    def test_overview_has_packed_blocks_and_short_names(self):
+        text = self.passes("formats").stdout
+        for name in ("q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q4_k", "q5_k", "q6_k", "mxfp4-ggml", "nvfp4-ggml",
+                     "mxfp6", "mxfp6-e3m2", "mxfp8", "mxfp8-e5m2", "int4"):
+            self.assertIn("\n" + name + " ", text)
+        everything = json.loads(self.passes("formats", "--json", "-").stdout)
+        q4_0 = next(row for row in everything["packed_blocks"] if row["name"] == "q4_0")
+        # block_q4_0 of ggml-common.h: an FP16 and 16 bytes of 32 nibbles.
+        self.assertEqual((q4_0["elements"], q4_0["bytes"], q4_0["bits/element"], q4_0["GGUF type"]), (32, 18, 4.5, 2))
+        self.assertEqual(json.loads(self.passes("formats", "q4_0", "--json", "-").stdout), q4_0)
+        q4_k = json.loads(self.passes("formats", "q4_k", "--json", "-").stdout)
+        self.assertEqual((q4_k["elements"], q4_k["bytes"], q4_k["sub-block"]), (256, 144, 32))
+        self.assertIn("read only", self.passes("formats", "q6_k").stdout)
+
+    def test_short_names_are_block_formats(self):
+        everything = json.loads(self.passes("formats", "--json", "-").stdout)
+        formats = {row["name"] for row in everything["formats"]}
+        for row in everything["short_names"]:
+            meant = self.passes("formats", row["block format"]).stdout
+            self.assertIn(row["name"], meant.split("short names")[1].splitlines()[0])
+            if row["name"] in formats:  # int4: the integers, whose table names the preset
+                self.assertRegex(self.passes("formats", row["name"]).stdout,
+                                 r"as a block format *" + row["block format"])
+            else:
+                self.assertEqual(self.passes("formats", row["name"]).stdout, meant)
+        self.refuses("formats", "mxfp66", says="did you mean 'mxfp6'")
+        self.refuses("formats", "q4_00", says="did you mean 'q4_0'")
+
+    def test_candidates_are_named(self):
+        text = self.passes("formats", "nvfp4-4over6-mae").stdout
+        self.assertRegex(text, "nvfp4-4over6-six, nvfp4-4over6-four; .* least absolute error")
+
     def test_e2m1_codes(self):
         self.passes("formats", "e2m1", "--json", self.folder / "e2m1.json")
         table = json.loads((self.folder / "e2m1.json").read_text())
