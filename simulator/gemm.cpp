@@ -42,8 +42,6 @@ Codes gather(std::span<const std::uint32_t> codes, std::int64_t rows, std::int64
   return out;
 }
 
-std::vector<std::uint8_t> bytes(const Codes& codes) { return {codes.begin(), codes.end()}; }
-
 /// The operands of one segment, k elements a row.
 struct Part {
   std::int64_t k = 0;
@@ -94,10 +92,8 @@ class Runner {
   }
 
   void fast(const Part& part, std::span<const std::uint32_t> c, Codes& d) const {
-    const MmaOperand a =
-        unpack_mma(model_, Side::a, o_.m, part.k, bytes(part.a), bytes(part.scale_a));
-    const MmaOperand b =
-        unpack_mma(model_, Side::b, o_.n, part.k, bytes(part.b), bytes(part.scale_b));
+    const MmaOperand a = unpack_mma(model_, Side::a, o_.m, part.k, part.a, part.scale_a);
+    const MmaOperand b = unpack_mma(model_, Side::b, o_.n, part.k, part.b, part.scale_b);
     mma_gemm(model_, a, b, c, d, threads_);
   }
 

@@ -26,22 +26,23 @@ constexpr std::int64_t rows = 256;  ///< of A and of B
 constexpr std::int64_t k = 4096;
 constexpr const char* names[] = {
     "hopper.wgmma.e4m3.f32",      "hopper.wgmma.e5m2.f16",        "ada.mma.e4m3.f32",
+    "ada.mma.e5m2.f16",           "hopper.wgmma.bf16.f32",        "hopper.wgmma.f16.f16",
     "blackwell.tcgen05.e4m3.f32", "blackwell.tcgen05.mxe4m3.f32", "blackwell.tcgen05.nvfp4.f32",
     "blackwell.tcgen05.mxfp4.f32"};
 
 /// Finite codes of everyday exponents, all mantissas and signs.
-std::vector<std::uint8_t> random_codes(const formats::FormatSpec& spec, std::int64_t count,
-                                       std::mt19937_64& random) {
-  std::vector<std::uint8_t> codes(static_cast<std::size_t>(count));
+std::vector<std::uint32_t> random_codes(const formats::FormatSpec& spec, std::int64_t count,
+                                        std::mt19937_64& random) {
+  std::vector<std::uint32_t> codes(static_cast<std::size_t>(count));
   const int m = spec.mantissa_bits;
   for (auto& code : codes) {
     const auto word = static_cast<std::uint32_t>(random() >> 32);
     const int fields = (1 << spec.exponent_bits) - 1;
     const int field = std::clamp(spec.bias + static_cast<int>(word >> 16) % 4 - 2, 0, fields - 1);
     const std::uint32_t sign = spec.sign_bits == 0 ? 0 : word >> 8 & 1U;
-    code = static_cast<std::uint8_t>(sign << (m + spec.exponent_bits) |
-                                     static_cast<std::uint32_t>(field) << m |
-                                     (word & ((1U << m) - 1)));
+    code = (sign << (m + spec.exponent_bits) | static_cast<std::uint32_t>(field) << m |
+            (word & ((1U << m) - 1)))
+           << spec.storage_shift;
   }
   return codes;
 }

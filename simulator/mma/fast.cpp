@@ -19,7 +19,7 @@ struct Parts {
   bool special = false;
   int significand = 0, exponent = 0;
 };
-/// A code of at most 8 bits.
+/// A code without the bits below it.
 Parts parts_of(const FormatSpec& spec, std::uint32_t code) {
   const int m = spec.mantissa_bits;
   const int mantissa = static_cast<int>(code) & ((1 << m) - 1);
@@ -48,6 +48,7 @@ FastStep step_of(const MmaModel& m) {
   s.mantissa_bits = m.d->mantissa_bits;
   s.bias = m.d->bias;
   s.kept_bits = m.conversion == Conversion::rz_e8m13 ? 13 : m.d->mantissa_bits;
+  s.sign_bit = 1U << (m.d->exponent_bits + m.d->mantissa_bits);
   s.nearest = m.conversion == Conversion::rne_fp16;
   s.signed_underflow = m.signed_underflow;
   s.scale_block = m.scale_block;
@@ -57,17 +58,27 @@ FastStep step_of(const MmaModel& m) {
 }  // namespace
 
 bool has_fast_mma(const MmaModel& m) {
-  if (m.a->storage_bits > 8 || m.b->storage_bits > 8 || m.step % 16 != 0) return false;
   const int product_bits = m.a->mantissa_bits + m.b->mantissa_bits;
+  // Products of 2 x 11 bits fit 32 bits after the shift to F, and sums of a step FP64.
   if (m.arithmetic == Arithmetic::fused)
-    return m.step <= 32 && m.fraction_bits <= 25 && m.fraction_bits >= product_bits &&
+    return m.a->mantissa_bits <= 10 && m.b->mantissa_bits <= 10 && m.fraction_bits <= 25 &&
+           m.fraction_bits >= product_bits &&
            (m.scale == nullptr || (m.scale->mantissa_bits == 0 && m.scale_block == m.step));
-  return m.arithmetic == Arithmetic::grouped && m.step <= 1024 && m.fraction_bits <= 40 &&
+  return m.arithmetic == Arithmetic::grouped && m.fraction_bits <= 40 &&
          m.fraction_bits >= product_bits + 2 * m.scale->mantissa_bits;
 }
 
+namespace {
+
+/// Where the tiles of B have (row, at), of `width` a row.
+std::size_t tiled(std::size_t row, std::size_t at, std::size_t width) {
+  return (row / fast_lanes * width + at) * fast_lanes + row % fast_lanes;
+}
+
+}  // namespace
+
 MmaOperand unpack_mma(const MmaModel& model, Side side, std::int64_t rows, std::int64_t k,
-                      std::span<const std::uint8_t> codes, std::span<const std::uint8_t> scales) {
+                      std::span<const std::uint32_t> codes, std::span<const std::uint32_t> scales) {
   if (!has_fast_mma(model))
     throw std::invalid_argument(model.name + " has no fast form; dot() computes every model");
   if (k % model.step != 0) require_chain(model, -k);
@@ -84,24 +95,43 @@ MmaOperand unpack_mma(const MmaModel& model, Side side, std::int64_t rows, std::
   o.blocks = blocks;
   o.codes.assign(codes.begin(), codes.end());
   o.scale_codes.assign(scales.begin(), scales.end());
-  o.significands.resize(codes.size());
-  o.exponents.resize(codes.size());
-  o.nonzero.resize(codes.size() / 16);
   o.special.resize(static_cast<std::size_t>(rows));
   const bool grouped = model.arithmetic == Arithmetic::grouped;
-  for (std::size_t i = 0; i < codes.size(); ++i) {
-    const Parts p = parts_of(spec, codes[i]);
-    const bool zero = p.significand == 0;
-    o.significands[i] =
-        static_cast<std::int8_t>(grouped ? p.significand << p.exponent : p.significand);
-    o.exponents[i] = static_cast<std::int8_t>(zero ? zero_element : p.exponent);
-    if (!zero) o.nonzero[i / 16] |= static_cast<std::uint16_t>(1U << (i % 16));
-    if (p.special) o.special[i / static_cast<std::size_t>(k)] = 1;
+  const bool tiles = !grouped && side == Side::b;
+  const auto padded = [&](std::int64_t width) {
+    const auto lanes = static_cast<std::int64_t>(fast_lanes);
+    return static_cast<std::size_t>((tiles ? (rows + lanes - 1) / lanes * lanes : rows) * width);
+  };
+  const auto place = [&](std::size_t i, std::int64_t width) {
+    const auto w = static_cast<std::size_t>(width);
+    return tiles ? tiled(i / w, i % w, w) : i;
+  };
+  if (grouped) {
+    o.integers.resize(codes.size());
+    o.nonzero.resize(codes.size() / 16);
+  } else {
+    o.significands.resize(padded(k));
+    o.exponents.resize(padded(k), zero_element);
   }
+  for (std::size_t i = 0; i < codes.size(); ++i) {
+    const Parts p = parts_of(spec, codes[i] >> spec.storage_shift);
+    const bool zero = p.significand == 0;
+    if (p.special) o.special[i / static_cast<std::size_t>(k)] = 1;
+    if (grouped) {
+      o.integers[i] = static_cast<std::int8_t>(p.significand << p.exponent);
+      if (!zero) o.nonzero[i / 16] |= static_cast<std::uint16_t>(1U << (i % 16));
+      continue;
+    }
+    const std::size_t at = place(i, k);
+    o.significands[at] = static_cast<std::int16_t>(p.significand);
+    o.exponents[at] = static_cast<std::int16_t>(zero ? zero_element : p.exponent);
+  }
+  o.scale_exponents.resize(padded(blocks));
+  if (grouped) o.scale_significands.resize(scales.size());
   for (std::size_t i = 0; i < scales.size(); ++i) {
     const Parts p = parts_of(*model.scale, scales[i]);
-    o.scale_significands.push_back(static_cast<std::int8_t>(p.significand));
-    o.scale_exponents.push_back(static_cast<std::int16_t>(p.exponent));
+    o.scale_exponents[place(i, blocks)] = static_cast<std::int16_t>(p.exponent);
+    if (grouped) o.scale_significands[i] = static_cast<std::int8_t>(p.significand);
     if (p.special) o.special[i / static_cast<std::size_t>(blocks)] = 1;
   }
   return o;
@@ -113,8 +143,7 @@ void mma_gemm(const MmaModel& model, const MmaOperand& a, const MmaOperand& b,
   if (a.k != b.k || d.size() != size || (!c.empty() && c.size() != size))
     throw std::invalid_argument("the operands of mma_gemm do not fit together");
   const FastStep step = step_of(model);
-  const auto kernel =
-      model.arithmetic == Arithmetic::grouped ? fast_kernels().grouped : fast_kernels().fused;
+  const auto kernel = model.arithmetic == Arithmetic::grouped ? fast_grouped() : fast_fused();
   const auto k = static_cast<std::size_t>(a.k);
   const auto blocks = static_cast<std::size_t>(a.blocks);
   const auto whole = [&](std::size_t i, std::size_t j) {
@@ -134,8 +163,8 @@ void mma_gemm(const MmaModel& model, const MmaOperand& a, const MmaOperand& b,
     const auto n = static_cast<std::size_t>(b.rows);
     const auto done = std::make_unique<bool[]>(n);
     if (a.special[i] == 0)
-      kernel({step, a, b, row, 0, b.rows, c.empty() ? nullptr : c.data() + first, d.data() + first,
-              done.get()});
+      kernel(
+          {step, a, b, row, c.empty() ? nullptr : c.data() + first, d.data() + first, done.get()});
     for (std::size_t j = 0; j < n; ++j)
       if (!done[j] || b.special[j] != 0) whole(i, j);
   }

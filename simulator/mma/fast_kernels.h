@@ -17,14 +17,19 @@ struct FastStep {
   int zero_exponent = 0;
   bool zero_is_floor = false;
   int mantissa_bits = 0, bias = 0, kept_bits = 0;  ///< of D
+  std::uint32_t sign_bit = 0;                      ///< of D
   bool nearest = false;
   bool signed_underflow = true;
   int scale_block = 0;  ///< 0: none
 };
 
-/// Exponents of zero elements: sums of two with one of them lie below every sum of two others.
-inline constexpr int zero_element = -64;
-inline constexpr int below_all_products = -48;
+/// Exponents of zero elements of `fused` models: sums of two with one of them lie below every sum
+/// of two others, which is at least 2 * -149.
+inline constexpr int zero_element = -1000;
+inline constexpr int below_all_products = -600;
+
+/// Columns of B that lie together in an operand of a `fused` model.
+inline constexpr std::size_t fast_lanes = 16;
 
 /// The accumulator between steps.
 struct FastAccumulator {
@@ -82,22 +87,20 @@ inline std::int64_t fast_truncated(std::uint64_t magnitude, bool negative, int b
   return negative ? -kept : kept;
 }
 
-/// Row `i` of A with rows [first, end) of B; false in `done` where dot() must take the element.
+/// Row `i` of A with all rows of B; false in `done` where dot() must take the element.
 struct FastJob {
   const FastStep& step;
   const MmaOperand& a;
   const MmaOperand& b;
-  std::int64_t i = 0, first = 0, end = 0;
+  std::int64_t i = 0;
   const std::uint32_t* c = nullptr;  ///< of row i, or null
   std::uint32_t* d = nullptr;        ///< of row i
   bool* done = nullptr;              ///< of row i
 };
 
-struct FastKernels {
-  void (*fused)(const FastJob&);
-  void (*grouped)(const FastJob&);
-};
+using FastKernel = void (*)(const FastJob&);
 /// For the instruction set of this machine.
-[[nodiscard]] const FastKernels& fast_kernels();
+[[nodiscard]] FastKernel fast_fused();
+[[nodiscard]] FastKernel fast_grouped();
 
 }  // namespace assay::simulator

@@ -3,6 +3,7 @@
 #include "simulator/mma/fast.h"
 
 #include <gtest/gtest.h>
+#include <hwy/targets.h>
 
 #include "mma/operand_families.h"
 #include "simulator/mma/dot.h"
@@ -13,12 +14,24 @@ namespace {
 using tests::Operands;
 
 struct Batch {
-  std::vector<std::uint8_t> a, b, scale_a, scale_b;
+  std::vector<std::uint32_t> a, b, scale_a, scale_b;
   std::vector<std::uint32_t> c;
 };
 
-void append(std::vector<std::uint8_t>& to, const std::vector<std::uint32_t>& from) {
-  for (const std::uint32_t code : from) to.push_back(static_cast<std::uint8_t>(code));
+void append(std::vector<std::uint32_t>& to, const std::vector<std::uint32_t>& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
+
+/// With the kernels of each instruction set that this machine has.
+template <class F>
+void for_each_instruction_set(F f) {
+  for (std::int64_t rest = hwy::SupportedTargets(); rest != 0; rest &= rest - 1) {
+    hwy::SetSupportedTargetsForTest(rest & -rest);
+    hwy::GetChosenTarget().DeInit();
+    f(rest & -rest);
+  }
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().DeInit();
 }
 
 /// Numbers in the table of those that have a fast form.
@@ -34,38 +47,43 @@ class EveryFastModel : public testing::TestWithParam<std::size_t> {};
 TEST_P(EveryFastModel, IsTheInterpreter) {
   MmaModel model = all_mma_models()[GetParam()];
   std::mt19937_64 random(GetParam() + 1);
-  const int n = 12;
+  constexpr std::size_t m = 7;
+  constexpr std::size_t n = 19;  // columns of more than one tile
   for (const ZeroRule rule : {ZeroRule::term, ZeroRule::floor}) {
     model.zero_rule = rule;
     for (const tests::Family family : tests::families) {
       for (const int steps : {1, 3}) {
         const std::int64_t k = steps * model.step;
         Batch batch;
-        for (int i = 0; i < n; ++i) {
+        for (std::size_t i = 0; i < n; ++i) {
           const Operands o = draw(model, family, static_cast<std::size_t>(k), random);
-          append(batch.a, o.a);
+          if (i < m) append(batch.a, o.a);
+          if (i < m) append(batch.scale_a, o.scale_a);
           append(batch.b, o.b);
-          append(batch.scale_a, o.scale_a);
           append(batch.scale_b, o.scale_b);
-          for (int j = 0; j < n; ++j) batch.c.push_back(j % 5 == 0 ? 0 : o.c);
+          for (std::size_t j = 0; j < m; ++j) batch.c.push_back((i + j) % 5 == 0 ? 0 : o.c);
         }
-        const MmaOperand a = unpack_mma(model, Side::a, n, k, batch.a, batch.scale_a);
+        const MmaOperand a = unpack_mma(model, Side::a, m, k, batch.a, batch.scale_a);
         const MmaOperand b = unpack_mma(model, Side::b, n, k, batch.b, batch.scale_b);
-        std::vector<std::uint32_t> d(n * n), again(n * n);
-        mma_gemm(model, a, b, batch.c, d);
-        mma_gemm(model, a, b, batch.c, again, 2);
-        ASSERT_EQ(d, again);
         const auto width = static_cast<std::size_t>(k);
         const auto blocks = static_cast<std::size_t>(a.blocks);
-        for (std::size_t i = 0; i < n; ++i)
+        std::vector<std::uint32_t> expected;
+        for (std::size_t i = 0; i < m; ++i)
           for (std::size_t j = 0; j < n; ++j)
-            ASSERT_EQ(d[i * n + j],
-                      dot(model, {std::span(a.codes).subspan(i * width, width),
-                                  std::span(b.codes).subspan(j * width, width), batch.c[i * n + j],
-                                  std::span(a.scale_codes).subspan(i * blocks, blocks),
-                                  std::span(b.scale_codes).subspan(j * blocks, blocks)}))
-                << model.name << " " << tests::family_names[static_cast<int>(family)] << " " << i
-                << " " << j;
+            expected.push_back(
+                dot(model, {std::span(a.codes).subspan(i * width, width),
+                            std::span(b.codes).subspan(j * width, width), batch.c[i * n + j],
+                            std::span(a.scale_codes).subspan(i * blocks, blocks),
+                            std::span(b.scale_codes).subspan(j * blocks, blocks)}));
+        const auto expect_equal = [&](std::int64_t target, int threads) {
+          std::vector<std::uint32_t> d(m * n);
+          mma_gemm(model, a, b, batch.c, d, threads);
+          ASSERT_EQ(d, expected) << model.name << " "
+                                 << tests::family_names[static_cast<int>(family)]
+                                 << " on instruction set " << hwy::TargetName(target);
+        };
+        for_each_instruction_set([&](std::int64_t target) { expect_equal(target, 1); });
+        expect_equal(0, 2);
       }
     }
   }
