@@ -209,10 +209,21 @@ BlockScaledTensor BlockQuantizer::quantize_tile(std::span<const float> x, const 
 
 BlockScaledTensor quantize(std::span<const float> x, std::int64_t rows, std::int64_t cols,
                            const BlockFormat& format, const QuantizeOptions& options) {
-  BlockQuantizer quantizer(format, rows, cols, options);
-  const Tile whole{0, 0, rows, cols};
+  const auto size = static_cast<std::int64_t>(x.size());
+  // Rows of whole blocks that end with a byte follow each other as one long row would, in codes,
+  // scale factors and random words: short rows are then no slower than long ones.
+  const BlockShape block = format.block;
+  const bool one_row =
+      rows > 0 && cols > 0 && size / cols == rows && size % cols == 0 && block.rows == 1 &&
+      block.cols != 0 && cols % block.cols == 0 && cols * format.element->storage_bits % 8 == 0 &&
+      options.layout == Layout::row_major && options.scale_layout == ScaleLayout::row_major;
+  const Tile whole{0, 0, one_row ? 1 : rows, one_row ? size : cols};
+  BlockQuantizer quantizer(format, whole.rows, whole.cols, options);
   if (quantizer.needs_amax()) quantizer.observe(x, whole);
-  return quantizer.quantize_tile(x, whole);
+  BlockScaledTensor out = quantizer.quantize_tile(x, whole);
+  out.rows = rows;
+  out.cols = cols;
+  return out;
 }
 
 }  // namespace assay::formats

@@ -216,9 +216,13 @@ class PanelWork {
       for_each_unit([&](std::size_t u, std::int64_t i, std::int64_t j) {
         const float given =
             job_.scales.empty() ? context_.scales[block_of(i, j)] : job_.scales[own_block(i, j)];
-        const std::uint32_t code = encode(*format.scale, given, RoundingMode::nearest_even, policy);
+        const bool as_given = format.scale == &fp32;  // and finite, as block.cpp has seen
+        const std::uint32_t code =
+            as_given ? std::bit_cast<std::uint32_t>(given)
+                     : encode(*format.scale, given, RoundingMode::nearest_even, policy);
         s_.scale_codes[u] = code;
-        s_.blocks.of(Register::scale)[u] = static_cast<double>(decode(*format.scale, code));
+        s_.blocks.of(Register::scale)[u] =
+            static_cast<double>(as_given ? given : decode(*format.scale, code));
       });
     }
     kernels_.evaluate(order_->order->block, s_.blocks, units_, false);

@@ -9,7 +9,7 @@ if(ASSAY_HAVE_MARCH_NATIVE)
 endif()
 list(JOIN baseline_flags " " baseline_flags_text)
 if(ASSAY_CUDA_HEADERS)
-  add_library(assay_cuda_baseline STATIC cuda_baseline.cpp)
+  add_library(assay_cuda_baseline STATIC cuda_baseline.cpp cuda_blocks.cpp)
   target_include_directories(assay_cuda_baseline SYSTEM PRIVATE ${ASSAY_CUDA_HEADERS})
   target_compile_options(assay_cuda_baseline PRIVATE ${baseline_flags})
   target_compile_definitions(assay_cuda_baseline PRIVATE ASSAY_BASELINE_FLAGS="${baseline_flags_text}")
@@ -45,8 +45,8 @@ endforeach()
 
 string(TOUPPER "${CMAKE_BUILD_TYPE}" build_type)
 string(STRIP "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${build_type}}" codec_flags)
-add_library(assay_bench STATIC bench_codec.cpp bench_golden.cpp bench_mma.cpp machine.cpp
-            $<TARGET_OBJECTS:assay_eigen_native> $<TARGET_OBJECTS:assay_eigen_avx2>)
+add_library(assay_bench STATIC bench_blocks.cpp bench_codec.cpp bench_golden.cpp bench_mma.cpp bench_timing.cpp
+            machine.cpp $<TARGET_OBJECTS:assay_eigen_native> $<TARGET_OBJECTS:assay_eigen_avx2>)
 target_compile_definitions(assay_bench PRIVATE ASSAY_CODEC_FLAGS="${codec_flags}")
 target_link_libraries(assay_bench PUBLIC assay_formats PRIVATE assay_cuda_baseline assay_golden assay_simulator
                       nlohmann_json::nlohmann_json fmt::fmt)

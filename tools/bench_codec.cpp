@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -13,14 +12,12 @@
 #include <span>
 #include <stdexcept>
 #include <vector>
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #include "formats/array.h"
 #include "formats/block.h"
 #include "formats/presets.h"
 #include "simulator/atomic_file.h"
+#include "tools/bench_timing.h"
 #include "tools/cuda_baseline.h"
 #include "tools/machine.h"
 
@@ -48,12 +45,6 @@ struct Measured {
   double baseline[2] = {};  ///< 0: absent
   bool equal = true;
 };
-
-void set_threads([[maybe_unused]] int threads) {
-#ifdef _OPENMP
-  omp_set_num_threads(threads);
-#endif
-}
 
 // body(first, count) over `threads` equal parts of [0, total), cut at multiples of 32.
 template <class Body>
@@ -151,18 +142,6 @@ Row block_row(std::string name, const std::vector<float>& x, const BlockFormat& 
           }};
 }
 
-double seconds_of(const std::function<void(int)>& run, int threads) {
-  const auto start = std::chrono::steady_clock::now();
-  run(threads);
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 // All ways in turn, so that a slow moment of the machine hits all of them.
 Measured measure(const Row& row, std::size_t elements, const BenchCodecOptions& options) {
   const bool has_baseline = row.baseline && cuda_baseline::flags() != nullptr;
@@ -171,8 +150,8 @@ Measured measure(const Row& row, std::size_t elements, const BenchCodecOptions& 
   std::vector<double> baseline[2];
   for (int repeat = -1; repeat < options.repeats; ++repeat) {  // -1: the warm-up
     for (const int way : {0, 1}) {
-      const double mine = seconds_of(row.ours, threads[way]);
-      const double theirs = has_baseline ? seconds_of(row.baseline, threads[way]) : 0;
+      const double mine = seconds_of([&] { row.ours(threads[way]); });
+      const double theirs = has_baseline ? seconds_of([&] { row.baseline(threads[way]); }) : 0;
       if (repeat < 0) continue;
       ours[way].push_back(mine);
       baseline[way].push_back(theirs);

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <stdexcept>
@@ -18,6 +17,7 @@
 #include "golden/gemm.h"
 #include "golden/layout.h"
 #include "simulator/atomic_file.h"
+#include "tools/bench_timing.h"
 #include "tools/eigen_baseline.h"
 
 namespace assay::tools {
@@ -101,17 +101,6 @@ std::uint32_t defined(const BlockScaledTensor& a, std::int64_t i, const BlockSca
                           golden::policy_of(formats::ieee, formats::fp32))[0];
 }
 
-double seconds(const auto& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> x) {
-  std::nth_element(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2), x.end());
-  return x[x.size() / 2];
-}
-
 struct Measured {
   ExactIsa isa;
   double exact = 0, packing = 0, eigen = 0, eigen_avx2 = 0;  ///< seconds
@@ -165,9 +154,9 @@ class Suite {
         how.threads = options_.threads;
         how.isa = rows[r].isa;
         double packing = 0;
-        const double all = seconds([&] {
+        const double all = seconds_of([&] {
           golden::ExactOperand packed_a;
-          packing = seconds(
+          packing = seconds_of(
               [&] { packed_a = golden::pack_exact(ExactSide::a, a, *b.format, options_.threads); });
           rows[r].counts = golden::exact_gemm(packed_a, packed_b, d[r], how);
         });
@@ -175,8 +164,9 @@ class Suite {
         times[2 * r].push_back(all);
         times[2 * r + 1].push_back(packing);
       }
-      const double n = seconds([&] { eigen.gemm(x.data(), y.data(), z.data(), s.m, s.n, s.k); });
-      const double v = seconds([&] { eigen_2.gemm(x.data(), y.data(), z.data(), s.m, s.n, s.k); });
+      const double n = seconds_of([&] { eigen.gemm(x.data(), y.data(), z.data(), s.m, s.n, s.k); });
+      const double v =
+          seconds_of([&] { eigen_2.gemm(x.data(), y.data(), z.data(), s.m, s.n, s.k); });
       if (run == 0) continue;
       native.push_back(n);
       avx2.push_back(v);

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "formats/names.h"
+#include "tools/bench_blocks.h"
 #include "tools/bench_codec.h"
 #include "tools/bench_errors.h"
 #include "tools/bench_golden.h"
@@ -25,7 +26,7 @@ struct Options {
 };
 
 ExitCode run(const Options& options) {
-  constexpr std::array<std::string_view, 4> suites{"codec", "mma", "errors", "golden"};
+  constexpr std::array<std::string_view, 5> suites{"codec", "mma", "errors", "golden", "blocks"};
   BenchCodecOptions shared = options.codec;
   shared.elements = options.elements.value_or(shared.elements);
   if (options.threads != 0) shared.threads = options.threads;
@@ -40,6 +41,11 @@ ExitCode run(const Options& options) {
                          shared.seed, shared.json}) == 0
                ? ExitCode::pass
                : ExitCode::fail;
+  if (options.suite == suites[4]) {
+    BenchBlocksOptions blocks{.repeats = shared.repeats, .seed = shared.seed, .json = shared.json};
+    blocks.elements = options.elements.value_or(blocks.elements);
+    return bench_blocks(blocks) == 0 ? ExitCode::pass : ExitCode::fail;
+  }
   if (options.suite == suites[1])
     return bench_mma({shared.repeats, shared.threads, shared.seed, shared.json}) == 0
                ? ExitCode::pass
@@ -53,11 +59,12 @@ Action declare_bench(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option(
          "SUITE", options->suite,
-         "codec: the array codec and the block quantizers; mma: the models of matrix units; "
-         "errors: published quantization errors; golden: the exact GEMM beside Eigen's")
+         "codec: the array codec and some block quantizers; blocks: the quantizers of all block "
+         "formats; mma: the models of matrix units; errors: published quantization errors; "
+         "golden: the exact GEMM beside Eigen's")
       ->required();
   app.add_option("--elements", options->elements,
-                 "codec: of each array (default 2^24); errors: samples (default 2^22)");
+                 "codec: of each array (default 2^24); blocks, errors: samples (default 2^22)");
   app.add_option("--repeats", options->codec.repeats, "runs behind each median (default 5)");
   app.add_option("--shape", options->shape, "golden: of the product, in place of several")
       ->type_name("MxNxK");
