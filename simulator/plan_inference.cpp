@@ -173,7 +173,7 @@ class Judge {
   [[nodiscard]] bool gives(const GemmPlan& plan) const {
     for (std::int64_t i = q_.first_dense - 1; i >= 0; --i)
       if (expected(plan, i) != answer(i, i)) return false;
-    const std::int64_t n = std::min(q_.rows - q_.first_dense, most_dense);
+    const std::int64_t n = std::min(q_.rows - q_.first_dense, dense_rows);
     const std::vector<std::uint32_t> dense = gemm(plan, row(q_.first_dense, n), threads_);
     for (std::int64_t i = 0; i < n; ++i)
       for (std::int64_t j = 0; j < n; ++j)
@@ -202,7 +202,6 @@ class Judge {
     return {count, count, q_.k, rows(q_.a), rows(q_.b), rows(q_.scale_a), rows(q_.scale_b)};
   }
 
-  static constexpr std::int64_t most_dense = 96;
   const PlanQuestions& q_;
   std::span<const std::uint32_t> d_;
   int threads_;

@@ -68,7 +68,7 @@ class Maker {
     }
     q_.first_dense = q_.rows;
     // Kernels tile M and N by up to 256.
-    for (int i = 0; i < 96 || q_.rows % 256 != 0; ++i) dense(i % 3);
+    for (int i = 0; i < dense_rows || q_.rows % 256 != 0; ++i) dense(i % 3);
     return std::move(q_);
   }
 

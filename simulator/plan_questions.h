@@ -11,7 +11,8 @@
 //   under   products around the smallest FP16 and FP32 numbers.
 //   cancel  dense rows in which two products of different blocks cancel: what the additions in
 //           between rounded away remains.
-//   dense   everyday, wide and run-wise exponents; every D[i, j] among these rows counts.
+//   dense   everyday, wide and run-wise exponents; every D[i, j] among the first `dense_rows`
+//   counts.
 
 #include <cstdint>
 #include <vector>
@@ -46,6 +47,10 @@ void require_valid(const PlanTask& task);
 struct OrderQuestion {
   std::int64_t x = 0, z = 0;
 };
+
+/// Of the dense rows the first so many are held against each other; of D nothing else is read but
+/// the diagonal.
+inline constexpr std::int64_t dense_rows = 96;
 
 struct PlanQuestions {
   std::int64_t rows = 0, k = 0;  ///< A and B are rows x k

@@ -69,6 +69,12 @@ ExitCode write_questions(const InferOptions& o) {
     write_codes(in(o, "scale_a.npy"), *task.scale, {q.rows, q.k / task.scale_block}, q.scale_a);
     write_codes(in(o, "scale_b.npy"), *task.scale, {q.rows, q.k / task.scale_block}, q.scale_b);
   }
+  o.reports.write_json({{"verb", "gemm"},
+                        {"questions", q.rows},
+                        {"k", q.k},
+                        {"diagonal", q.first_dense},
+                        {"dense", simulator::dense_rows}});
+  if (o.reports.to_stdout()) return ExitCode::pass;
   fmt::print(
       "{}: A and B, {} x {} codes each; run the kernel with alpha 1 and without C, then the same "
       "command with --outputs D.npy, {} x {} codes\n",
