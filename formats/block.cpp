@@ -211,16 +211,20 @@ BlockScaledTensor quantize(std::span<const float> x, std::int64_t rows, std::int
                            const BlockFormat& format, const QuantizeOptions& options) {
   const auto size = static_cast<std::int64_t>(x.size());
   // Rows of whole blocks that end with a byte follow each other as one long row would, in codes,
-  // scale factors and random words: short rows are then no slower than long ones.
-  const BlockShape block = format.block;
+  // scale factors and random words: short rows are then no slower than long ones. A block wider
+  // than the matrix is a block as wide.
+  BlockFormat own = format;
+  if (cols > 0) own.block.cols = std::min(own.block.cols, cols);
+  const BlockShape block = own.block;
   const bool one_row =
       rows > 0 && cols > 0 && size / cols == rows && size % cols == 0 && block.rows == 1 &&
       block.cols != 0 && cols % block.cols == 0 && cols * format.element->storage_bits % 8 == 0 &&
       options.layout == Layout::row_major && options.scale_layout == ScaleLayout::row_major;
   const Tile whole{0, 0, one_row ? 1 : rows, one_row ? size : cols};
-  BlockQuantizer quantizer(format, whole.rows, whole.cols, options);
+  BlockQuantizer quantizer(own, whole.rows, whole.cols, options);
   if (quantizer.needs_amax()) quantizer.observe(x, whole);
   BlockScaledTensor out = quantizer.quantize_tile(x, whole);
+  out.format = &format;
   out.rows = rows;
   out.cols = cols;
   return out;
