@@ -22,7 +22,7 @@ import safetensors_io
 
 SCHEMA_VERSION = 1
 # Residuals and logits decide which experts are chosen, so they keep all their bits.
-EXACT_ROLES = {"residual", "router_logits", "router_gate", "row_gate"}
+EXACT_ROLES = {"residual", "router_logits", "router_gate", "row_gate", "router_bias"}
 
 
 def is_router(name, module):
@@ -108,8 +108,8 @@ class Recorder:
         return tensor.to(torch.float32 if exact else self.activation_dtype)
 
     def write(self, folder, *, name, training_step, token_sampling, text, licence, facts,
-              tokens=None, targets=None):
-        """Writes recording.json, weights.safetensors and activations.safetensors."""
+              tokens=None, targets=None, keep=None):
+        """Writes recording.json, weights.safetensors and activations.safetensors; `keep`: only these roles."""
         os.makedirs(folder, exist_ok=True)
         graph = self.model.graph() if hasattr(self.model, "graph") else self._flat_graph()
         book = _Book(self._cast)
@@ -128,6 +128,8 @@ class Recorder:
             if op["kind"] == "loss" and targets is not None:
                 book.put(op, "targets", [targets.cpu()])
         _outputs_of_plain_ops(graph, ops)
+        if keep is not None:
+            book.keep(graph, keep)
         for file, tensors in book.files.items():
             safetensors_io.save(os.path.join(folder, file), tensors)
         head = {"schema": "assay-recording", "version": SCHEMA_VERSION, "name": name,
@@ -162,6 +164,9 @@ class Recorder:
             if op["kind"] == "top_k":
                 book.put(op, "router_choice", [s["choice"].cpu() for s in steps])
                 book.put(op, "router_gate", [s["gate"].detach().cpu() for s in steps])
+                bias = steps[0].get("selection_bias")
+                if bias is not None:
+                    book.put(op, "router_bias", [bias.detach().cpu()], "weights")
             elif e >= 0 and op["kind"] == "linear":
                 owner = dict(op, id=op["id"].rsplit(".", 1)[0])
                 rows = [s["rows"][e].cpu() + r for s, r in zip(steps, first_row)]
@@ -218,6 +223,14 @@ class _Book:
                               "dtype": safetensors_io.NAMES[pieces[0].dtype]}
         op["tensors"][role] = name
         return name
+
+    def keep(self, ops, roles):
+        """Forgets the tensors of all other roles."""
+        for name in [n for n, e in self.entries.items() if e["role"] not in roles]:
+            for shard in self.entries.pop(name)["shards"]:
+                del self.files[shard["file"]][shard.get("key", name)]
+        for op in ops:
+            op["tensors"] = {r: n for r, n in op["tensors"].items() if n in self.entries}
 
     def drop(self, op, role):
         """Forgets an operand unless another op reads it; only its owner may drop it."""
