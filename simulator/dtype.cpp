@@ -151,6 +151,12 @@ void to_float(Dtype dtype, std::span<const std::byte> bytes, std::size_t first,
   for_each(dtype, bytes.data(), first, out, [](auto value) { return static_cast<float>(value); });
 }
 
+void to_double(Dtype dtype, std::span<const std::byte> bytes, std::size_t first,
+               std::span<double> out) {
+  check_range(dtype, bytes, first, out.size());
+  for_each(dtype, bytes.data(), first, out, [](auto value) { return static_cast<double>(value); });
+}
+
 void to_int(Dtype dtype, std::span<const std::byte> bytes, std::size_t first,
             std::span<std::int64_t> out) {
   if (info(dtype).floating) {

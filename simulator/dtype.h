@@ -50,6 +50,10 @@ const DtypeInfo* find_dtype(std::string_view name);
 void to_float(Dtype dtype, std::span<const std::byte> bytes, std::size_t first,
               std::span<float> out);
 
+/// The same as double: exact for every type but wide integers.
+void to_double(Dtype dtype, std::span<const std::byte> bytes, std::size_t first,
+               std::span<double> out);
+
 /// The same for integer types (and BOOL), as int64. Throws std::invalid_argument for floating types
 /// and for a U64 value beyond int64.
 void to_int(Dtype dtype, std::span<const std::byte> bytes, std::size_t first,

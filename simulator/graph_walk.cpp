@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "simulator/error_figures.h"
+#include "simulator/graph/graph.h"
 #include "simulator/input_error.h"
 #include "simulator/router_noise.h"
 
@@ -188,12 +189,7 @@ void GraphWalk::evaluate_attention(const Op& op, Outcome& out) const {
                         "errors of q, k and v do not reach the linear after it.");
     return;
   }
-  AttentionShape shape;
-  shape.heads = op.count("heads");
-  shape.head_dim = op.count("head_dim");
-  shape.kv_heads = op.numbers.contains("kv_heads") ? op.count("kv_heads") : shape.heads;
-  shape.rope_theta = op.numbers.contains("rope_theta") ? op.number("rope_theta") : 0.0;
-  shape.length = sequence_length_;
+  const AttentionShape shape = attention_shape(op, sequence_length_);
   const Value& q = value(op.inputs[0]);
   const Value& k = value(op.inputs[1]);
   const Value& v = value(op.inputs[2]);
@@ -214,8 +210,9 @@ void GraphWalk::evaluate_swiglu(const Op& op, Outcome& out) const {
     throw InputError("recording " + recording_.header().name + ": gate and up of op " + op.id +
                      " have different shapes.");
   }
-  out.value.clean = swiglu(gate.clean, up.clean);
-  out.value.perturbed = swiglu(gate.perturbed, up.perturbed);
+  const SwigluClamp clamp = swiglu_clamp(op);
+  out.value.clean = swiglu(gate.clean, up.clean, clamp);
+  out.value.perturbed = swiglu(gate.perturbed, up.perturbed, clamp);
   compare_with_recording(op, out.value.clean, out);
 }
 

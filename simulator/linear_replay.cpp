@@ -9,22 +9,6 @@
 namespace assay::simulator {
 namespace {
 
-bool quantizes(const OperandFormat& operand, const Recipe& recipe) {
-  return operand.block || operand.element != recipe.high_precision.element;
-}
-
-/// FNV-1a: tensors must not share their random words.
-std::uint64_t seed_of(std::uint64_t seed, std::string_view tensor) {
-  std::uint64_t hash = 0xCBF29CE484222325U;
-  for (const char c : tensor) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
-  return seed ^ hash;
-}
-
-/// The recorder's "linear" is a linear of no special place.
-TensorClass class_of(const Op& op) {
-  return op.tensor_class == "linear" ? TensorClass::dense : tensor_class(op.tensor_class);
-}
-
 struct Operand {
   std::string tensor;
   std::vector<float> values;
@@ -64,7 +48,7 @@ class LinearJob {
         op_(op),
         recipe_(recipe),
         options_(options),
-        class_(class_of(op)),
+        class_(linear_class(op)),
         treatment_(treatment_of(op, recipe, options)) {}
 
   LinearOutcome run(const Matrix* clean_input, const Matrix* perturbed_input) {
@@ -97,7 +81,7 @@ class LinearJob {
   /// nullopt where the recipe leaves the operand alone.
   std::optional<Matrix> quantized(const Operand& x, const OperandFormat& format, Role role) {
     if (!quantizes(format, recipe_) || x.values.empty()) return std::nullopt;
-    auto q = fake_quantize(x.values, x.rows, x.cols, format, seed_of(options_.seed, x.tensor));
+    auto q = fake_quantize(x.values, x.rows, x.cols, format, tensor_seed(options_.seed, x.tensor));
     TensorReplay t;
     t.tensor = x.tensor;
     t.op = op_.id;
@@ -182,8 +166,22 @@ class LinearJob {
 
 }  // namespace
 
+std::uint64_t tensor_seed(std::uint64_t seed, std::string_view tensor) {
+  std::uint64_t hash = 0xCBF29CE484222325U;
+  for (const char c : tensor) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
+  return seed ^ hash;
+}
+
+bool quantizes(const OperandFormat& operand, const Recipe& recipe) {
+  return operand.block || operand.element != recipe.high_precision.element;
+}
+
+TensorClass linear_class(const Op& op) {
+  return op.tensor_class == "linear" ? TensorClass::dense : tensor_class(op.tensor_class);
+}
+
 Treatment treatment_of(const Op& op, const Recipe& recipe, const ReplayOptions& options) {
-  return recipe.treatment(class_of(op), op.expert, options.step);
+  return recipe.treatment(linear_class(op), op.expert, options.step);
 }
 
 Matrix under_recipe(const Matrix& x, const OperandFormat& format, const Recipe& recipe,
@@ -192,7 +190,7 @@ Matrix under_recipe(const Matrix& x, const OperandFormat& format, const Recipe& 
   // Quantizers read FP32: the value is rounded to it first, as a kernel's epilogue would.
   std::vector<float> narrow(static_cast<std::size_t>(x.size()));
   for (std::size_t i = 0; i < narrow.size(); ++i) narrow[i] = static_cast<float>(x.data()[i]);
-  return fake_quantize(narrow, x.rows(), x.cols(), format, seed_of(options.seed, name)).values;
+  return fake_quantize(narrow, x.rows(), x.cols(), format, tensor_seed(options.seed, name)).values;
 }
 
 std::vector<float> read_finite(const RecordedTensor& tensor) {

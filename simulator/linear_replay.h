@@ -25,6 +25,15 @@ struct LinearOutcome {
                                           const Recipe& recipe, const ReplayOptions& options,
                                           const Matrix* clean_input, const Matrix* perturbed_input);
 
+/// The class of a linear; "linear" is one of no special place. Throws InputError.
+[[nodiscard]] TensorClass linear_class(const Op& op);
+
+/// The seed of a tensor's random words, FNV-1a of its name in it: tensors must not share them.
+[[nodiscard]] std::uint64_t tensor_seed(std::uint64_t seed, std::string_view tensor);
+
+/// False where the recipe leaves the operand in its high precision.
+[[nodiscard]] bool quantizes(const OperandFormat& operand, const Recipe& recipe);
+
 /// What the recipe says about this linear at the options' step. Throws InputError for an unknown
 /// class.
 [[nodiscard]] Treatment treatment_of(const Op& op, const Recipe& recipe,

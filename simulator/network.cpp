@@ -7,29 +7,6 @@
 #include <stdexcept>
 
 namespace assay::simulator {
-namespace {
-
-void rotate(Matrix& x, std::int64_t heads, const AttentionShape& shape) {
-  const std::int64_t half = shape.head_dim / 2;
-  for (std::int64_t i = 0; i < half; ++i) {
-    const double frequency =
-        std::pow(shape.rope_theta, -static_cast<double>(i) / static_cast<double>(half));
-    for (std::int64_t r = 0; r < x.rows(); ++r) {
-      const double angle = static_cast<double>(r % shape.length) * frequency;
-      const double c = std::cos(angle);
-      const double s = std::sin(angle);
-      for (std::int64_t h = 0; h < heads; ++h) {
-        double& a = x(r, h * shape.head_dim + i);
-        double& b = x(r, h * shape.head_dim + i + half);
-        const double a0 = a;
-        a = a0 * c - b * s;
-        b = a0 * s + b * c;
-      }
-    }
-  }
-}
-
-}  // namespace
 
 Matrix rms_norm(const Matrix& x, std::span<const double> weight, double eps) {
   Matrix y(x.rows(), x.cols());
@@ -44,8 +21,33 @@ Matrix rms_norm(const Matrix& x, std::span<const double> weight, double eps) {
   return y;
 }
 
-Matrix swiglu(const Matrix& gate, const Matrix& up) {
-  return gate.binaryExpr(up, [](double g, double u) { return g / (1 + std::exp(-g)) * u; });
+Matrix swiglu(const Matrix& gate, const Matrix& up, const SwigluClamp& clamp) {
+  return gate.binaryExpr(up, [&](double g, double u) {
+    g = std::min(g, clamp.gate_max);
+    return g / (1 + std::exp(-g)) * std::clamp(u, -clamp.linear_max, clamp.linear_max);
+  });
+}
+
+void rotate_positions(Matrix& x, std::int64_t heads, const AttentionShape& shape,
+                      double direction) {
+  if (shape.rope_theta <= 0) return;
+  const std::int64_t half = shape.head_dim / 2;
+  for (std::int64_t i = 0; i < half; ++i) {
+    const double frequency =
+        std::pow(shape.rope_theta, -static_cast<double>(i) / static_cast<double>(half));
+    for (std::int64_t r = 0; r < x.rows(); ++r) {
+      const double angle = static_cast<double>(r % shape.length) * frequency;
+      const double c = std::cos(angle);
+      const double s = direction * std::sin(angle);
+      for (std::int64_t h = 0; h < heads; ++h) {
+        double& a = x(r, h * shape.head_dim + i);
+        double& b = x(r, h * shape.head_dim + i + half);
+        const double a0 = a;
+        a = a0 * c - b * s;
+        b = a0 * s + b * c;
+      }
+    }
+  }
 }
 
 Matrix attention(Matrix q, Matrix k, const Matrix& v, const AttentionShape& shape) {
@@ -56,10 +58,8 @@ Matrix attention(Matrix q, Matrix k, const Matrix& v, const AttentionShape& shap
       q.rows() % shape.length != 0) {
     throw std::invalid_argument("attention: the shapes of q, k and v do not fit the heads.");
   }
-  if (shape.rope_theta > 0) {
-    rotate(q, shape.heads, shape);
-    rotate(k, shape.kv_heads, shape);
-  }
+  rotate_positions(q, shape.heads, shape, 1);
+  rotate_positions(k, shape.kv_heads, shape, 1);
   const double factor = 1 / std::sqrt(static_cast<double>(d));
   Matrix y = Matrix::Zero(q.rows(), q.cols());
   std::vector<double> p(static_cast<std::size_t>(shape.length));

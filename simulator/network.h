@@ -4,6 +4,7 @@
 
 #include <Eigen/Core>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -14,8 +15,16 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 /// x * weight / sqrt(mean(x^2) + eps), row by row (arXiv 1910.07467, equation 4).
 [[nodiscard]] Matrix rms_norm(const Matrix& x, std::span<const double> weight, double eps);
 
-/// silu(gate) * up, silu(z) = z / (1 + exp(-z)) (arXiv 2002.05202).
-[[nodiscard]] Matrix swiglu(const Matrix& gate, const Matrix& up);
+/// DeepSeek-V4 (arXiv 2606.19348) clamps both factors of SwiGLU, at 10 and 10; infinities: it does
+/// not clamp.
+struct SwigluClamp {
+  double gate_max = std::numeric_limits<double>::infinity();
+  double linear_max = std::numeric_limits<double>::infinity();
+};
+
+/// silu(min(gate, gate_max)) * clamp(up, -linear_max, linear_max), silu(z) = z / (1 + exp(-z))
+/// (arXiv 2002.05202).
+[[nodiscard]] Matrix swiglu(const Matrix& gate, const Matrix& up, const SwigluClamp& clamp = {});
 
 struct AttentionShape {
   std::int64_t heads = 1;
@@ -24,6 +33,11 @@ struct AttentionShape {
   double rope_theta = 0;    ///< 0: no rotation
   std::int64_t length = 1;  ///< rows per sequence
 };
+
+/// The pair (i, i + head_dim/2) of each head turned by `direction` * position *
+/// theta^(-2i/head_dim), position = row % length (arXiv 2104.09864, half-split form); nothing where
+/// theta is 0. Direction -1 is the transpose, hence the derivative.
+void rotate_positions(Matrix& x, std::int64_t heads, const AttentionShape& shape, double direction);
 
 /// Causal softmax attention, scores over sqrt(head_dim), with rotary positions on q and k: the pair
 /// (i, i + head_dim/2) turns by position * theta^(-2i/head_dim) (arXiv 2104.09864, half-split

@@ -57,6 +57,9 @@ std::int64_t first_row(const TensorEntry& tensor, const Shard& shard, std::int64
 void convert(const TensorView& view, std::size_t first, std::span<float> out) {
   to_float(view.dtype, view.bytes, first, out);
 }
+void convert(const TensorView& view, std::size_t first, std::span<double> out) {
+  to_double(view.dtype, view.bytes, first, out);
+}
 void convert(const TensorView& view, std::size_t first, std::span<std::int64_t> out) {
   to_int(view.dtype, view.bytes, first, out);
 }
@@ -155,6 +158,12 @@ std::vector<float> RecordedTensor::read() const {
                      std::span(values).subspan(static_cast<std::size_t>(row * cols()),
                                                static_cast<std::size_t>(count * cols())));
   }
+  return values;
+}
+
+std::vector<double> RecordedTensor::read_doubles() const {
+  std::vector<double> values(static_cast<std::size_t>(rows() * cols()));
+  if (!values.empty()) read_into<double>(0, rows(), values);
   return values;
 }
 

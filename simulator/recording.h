@@ -131,6 +131,8 @@ class RecordedTensor {
   /// Rows [first, first + count) as float. The pages read are given back.
   void read_rows(std::int64_t first, std::int64_t count, std::span<float> out) const;
   std::vector<float> read() const;
+  /// All of it as double: for values recorded in F64.
+  std::vector<double> read_doubles() const;
   /// For integer tensors (tokens, rows, router_choice).
   std::vector<std::int64_t> read_ints() const;
 

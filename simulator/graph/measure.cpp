@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "simulator/graph/measure.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <set>
+
+#include "simulator/error_figures.h"
+#include "simulator/graph/one_thread.h"
+#include "simulator/linear_replay.h"
+
+namespace assay::simulator {
+namespace {
+
+ValueError labelled(ValueError error, const Graph& graph, std::size_t i, Role role) {
+  const GraphNode& node = graph.nodes[i];
+  error.op = node.id;
+  error.tensor = role == Role::weight  ? node.weight_name
+                 : role == Role::input ? graph.nodes[node.inputs[0]].id
+                                       : node.id;
+  error.role = role;
+  error.kind = node.kind;
+  error.tensor_class = node.tensor_class;
+  error.layer = node.layer;
+  error.expert = node.expert;
+  return error;
+}
+
+/// Operands and outputs of every quantized linear, on the operands of the clean execution.
+void measure_linears(const Graph& graph, const Forward& clean, const RecipeOperands& operands,
+                     Measurement& out) {
+  std::set<std::pair<std::size_t, int>> seen;  // an operand is reported once
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    const GraphNode& node = graph.nodes[i];
+    if (node.kind != OpKind::linear) continue;
+    const bool weight = operands.touches(i, Role::weight);
+    const bool activation = operands.touches(i, Role::input);
+    if (weight) {
+      out.operands.push_back(
+          labelled(compare(node.weight, operands.weight(graph, i)), graph, i, Role::weight));
+    }
+    if (!weight && !activation) continue;
+    const Matrix x = linear_input(graph, clean, i);
+    if (x.rows() == 0) continue;
+    Matrix x_hat = x;
+    operands.activation(graph, i, nullptr, x_hat);
+    if (activation && seen.insert({node.inputs[0], node.expert}).second) {
+      out.operands.push_back(labelled(compare(x, x_hat), graph, i, Role::input));
+    }
+    const Matrix y = x_hat * operands.weight(graph, i).transpose();
+    out.linears.push_back(labelled(compare(clean.values[i], y), graph, i, Role::output));
+  }
+}
+
+void measure_values(const Graph& graph, const Forward& clean, const Forward& changed,
+                    Measurement& out) {
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    const GraphNode& node = graph.nodes[i];
+    if (clean.values[i].size() == 0) continue;
+    if (node.routing == kNone) {
+      out.values.push_back(
+          labelled(compare(clean.values[i], changed.values[i]), graph, i, Role::output));
+      continue;
+    }
+    std::vector<int> a;
+    std::vector<int> b;
+    for (const auto& [x, y] : common_rows(*rows_of(graph, clean, i), *rows_of(graph, changed, i))) {
+      a.push_back(x);
+      b.push_back(y);
+    }
+    if (a.empty()) continue;
+    out.values.push_back(labelled(compare(gather(clean.values[i], a), gather(changed.values[i], b)),
+                                  graph, i, Role::output));
+  }
+}
+
+}  // namespace
+
+ValueError compare(const Matrix& y, const Matrix& changed) {
+  ValueError out;
+  const auto size = static_cast<std::size_t>(y.size());
+  out.error = error_figures({y.data(), size}, {changed.data(), size});
+  const double largest = y.cwiseAbs().maxCoeff();
+  if (largest > 0) out.worst = (changed - y).cwiseAbs().maxCoeff() / largest;
+  const double norms = y.norm() * changed.norm();
+  if (norms > 0) out.cosine = y.cwiseProduct(changed).sum() / norms;
+  return out;
+}
+
+std::vector<std::pair<int, int>> common_rows(const std::vector<int>& a, const std::vector<int>& b) {
+  std::vector<std::pair<int, int>> both;  // rows ascend
+  std::size_t j = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    while (j < b.size() && b[j] < a[i]) ++j;
+    if (j < b.size() && b[j] == a[i]) {
+      both.emplace_back(static_cast<int>(i), static_cast<int>(j));
+    }
+  }
+  return both;
+}
+
+Measurement measure(const Graph& graph, const Forward& clean, const Recipe& recipe,
+                    const ReplayOptions& options) {
+  const OneThread one;
+  const auto begin = std::chrono::steady_clock::now();
+  Measurement out;
+  const RecipeOperands operands(graph, recipe, options);
+  const Forward changed = run_forward(graph, operands);
+  measure_linears(graph, clean, operands, out);
+  measure_values(graph, clean, changed, out);
+  out.routers = measure_routers(graph, clean, changed);
+  out.loss = measure_loss(graph, clean, changed);
+  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return out;
+}
+
+}  // namespace assay::simulator
