@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/forecast.h"
 #include "proptests/certify.h"
 #include "simulator/recipe.h"
 #include "simulator/replay.h"
@@ -37,6 +38,7 @@ struct Report {
   std::uint64_t seed = 1;
   std::vector<proptests::Report> certifications;  ///< one per device under test
   std::vector<Replayed> replays;                  ///< of one recording, one per recipe
+  std::optional<NetworkReport> network;           ///< of that recording executed as a whole
 };
 
 [[nodiscard]] nlohmann::ordered_json to_json(const Report& report);

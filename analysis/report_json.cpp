@@ -192,14 +192,16 @@ Json certification_json(const proptests::Report& c) {
 
 nlohmann::ordered_json to_json(const Report& report) {
   const auto& e = report.environment;
-  return {{"schema", "assay-report"},
-          {"schema_version", kReportSchemaVersion},
-          {"tool", {{"name", "assay"}, {"version", e.version}, {"commit", e.commit}}},
-          {"environment",
-           {{"compiler", e.compiler}, {"cuda_headers", e.cuda_headers}, {"command", e.command}}},
-          {"seed", report.seed},
-          {"certifications", list(report.certifications, certification_json)},
-          {"replays", list(report.replays, replay_json)}};
+  Json out{{"schema", "assay-report"},
+           {"schema_version", kReportSchemaVersion},
+           {"tool", {{"name", "assay"}, {"version", e.version}, {"commit", e.commit}}},
+           {"environment",
+            {{"compiler", e.compiler}, {"cuda_headers", e.cuda_headers}, {"command", e.command}}},
+           {"seed", report.seed},
+           {"certifications", list(report.certifications, certification_json)},
+           {"replays", list(report.replays, replay_json)}};
+  if (report.network) out["network"] = to_json(*report.network);
+  return out;
 }
 
 }  // namespace assay::analysis

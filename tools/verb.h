@@ -144,6 +144,7 @@ inline constexpr std::array verbs{
     Verb{"replay", "run a recorded training step under precision recipes",
          "assay replay embedded --recipe nvfp4\n"
          "assay replay embedded --recipe nvfp4 --recipe mxfp4-rceil --html report.html\n"
+         "assay replay embedded --recipe nvfp4-w4a4 --both --html forecast.html\n"
          "assay replay my_recording --recipe my_recipe.json --json report.json\n",
          declare_replay},
     Verb{"bench", "measure how fast the codec is, beside the CUDA headers",

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,6 +15,7 @@
 #include "simulator/recording.h"
 #include "simulator/replay.h"
 #include "tools/environment.h"
+#include "tools/network_run.h"
 #include "tools/outputs.h"
 #include "tools/progress.h"
 #include "tools/replay_text.h"
@@ -25,13 +28,41 @@ struct Options {
   std::string recording;
   std::vector<std::string> recipes;
   std::uint64_t seed = 1;
+  std::int64_t step = std::numeric_limits<std::int64_t>::max();
+  bool predict = false, measure = false, both = false;
+  int samples = 4;
   Outputs outputs;
 };
 
 std::string command_of(const Options& options) {
   std::string text = "assay replay " + options.recording;
   for (const std::string& recipe : options.recipes) text += " --recipe " + recipe;
+  if (options.both) text += " --both";
+  if (options.predict) text += " --predict";
+  if (options.measure) text += " --measure";
   return text + fmt::format(" --seed {}", options.seed);
+}
+
+/// The recording executed as a whole, from its tokens.
+ExitCode run_network(const Options& options, const simulator::Recording& recording,
+                     const std::vector<simulator::Recipe>& recipes) {
+  const bool predict = options.predict || options.both;
+  const bool measure = options.measure || options.both;
+  NetworkRun network(recording, {.seed = options.seed, .step = options.step});
+  if (predict) network.prepare(options.samples, recipes);
+  analysis::Report report;
+  report.environment = environment(command_of(options));
+  report.seed = options.seed;
+  Progress progress("recipes", static_cast<std::int64_t>(recipes.size()));
+  for (const simulator::Recipe& recipe : recipes) {
+    network.add(recipe, predict, measure);
+    progress.advance(1);
+  }
+  report.network = network.report();
+  options.outputs.write_json(analysis::to_json(report));
+  options.outputs.write_html([&] { return analysis::to_html(report); });
+  if (!options.outputs.to_stdout()) fmt::print("{}", analysis::to_text(*report.network));
+  return ExitCode::pass;
 }
 
 ExitCode run(const Options& options) {
@@ -42,13 +73,17 @@ ExitCode run(const Options& options) {
   for (const std::string& name : options.recipes) recipes.push_back(simulator::load_recipe(name));
   options.outputs.require_writable();
   const simulator::Recording recording = simulator::Recording::open(folder);
+  if (options.predict || options.measure || options.both) {
+    return run_network(options, recording, recipes);
+  }
   analysis::Report report;
   report.environment = environment(command_of(options));
   report.seed = options.seed;
   {
     Progress progress("replay", static_cast<std::int64_t>(recipes.size()));
     for (simulator::Recipe& recipe : recipes) {
-      simulator::ReplayResult result = simulator::replay(recording, recipe, {.seed = options.seed});
+      simulator::ReplayResult result =
+          simulator::replay(recording, recipe, {.seed = options.seed, .step = options.step});
       report.replays.push_back({std::move(recipe), std::move(result)});
       progress.advance(1);
     }
@@ -76,6 +111,16 @@ Action declare_replay(CLI::App& app) {
       ->required()
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_flag("--predict", options->predict,
+               "predict the whole network under each recipe, quantizing nothing");
+  app.add_flag("--measure", options->measure,
+               "execute the whole network under each recipe, from the tokens");
+  app.add_flag("--both", options->both, "predict and measure, and compare");
+  app.add_option("--samples", options->samples,
+                 "noise samples per group of operands behind a prediction (default 4)")
+      ->check(CLI::Range(1, 64));
+  app.add_option("--step", options->step, "of the recipes' schedules (default: all of it applies)")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--seed", options->seed, "of stochastic rounding (default 1)");
   options->outputs.declare_json(app);
   options->outputs.declare_html(app);

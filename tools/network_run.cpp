@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/network_run.h"
+
+#include "tools/progress.h"
+
+namespace assay::tools {
+
+NetworkRun::NetworkRun(const simulator::Recording& recording,
+                       const simulator::ReplayOptions& options)
+    : options_(options),
+      graph_(simulator::Graph::of(recording)),
+      clean_(simulator::run_forward(graph_, {})) {
+  report_.recording = graph_.recording;
+  report_.training_step = graph_.training_step;
+  report_.tokens = graph_.token_count();
+  report_.clean_loss = clean_.loss;
+}
+
+void NetworkRun::prepare(int samples, const std::vector<simulator::Recipe>& recipes) {
+  const auto groups = simulator::operand_groups(graph_, clean_).size() + graph_.routers.size();
+  Progress progress("responses", static_cast<std::int64_t>(groups));
+  auto responses = simulator::measure_responses(
+      graph_, clean_, samples, options_.seed,
+      [&](std::int64_t /*done*/, std::int64_t /*total*/) { progress.advance(1); });
+  report_.response_seconds = responses.seconds;
+  report_.samples = samples;
+  predictor_ = std::make_unique<simulator::Predictor>(graph_, clean_, std::move(responses));
+  for (const auto& recipe : recipes) predictor_->prepare(recipe, options_);
+}
+
+void NetworkRun::add(const simulator::Recipe& recipe, bool predict, bool measure) {
+  analysis::Forecast f;
+  f.recipe = recipe.name;
+  if (predict) f.predicted = predictor_->predict(recipe, options_);
+  if (measure) f.measured = simulator::measure(graph_, clean_, recipe, options_);
+  report_.forecasts.push_back(std::move(f));
+}
+
+}  // namespace assay::tools

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// A recording executed as a whole, and recipes predicted or measured on it: what the verbs replay,
+// attribute, ablate and schedule share.
+
+#include <memory>
+#include <vector>
+
+#include "analysis/forecast.h"
+
+namespace assay::tools {
+
+class NetworkRun {
+ public:
+  NetworkRun(const simulator::Recording& recording, const simulator::ReplayOptions& options);
+  /// The pass that predictions share, with progress on a terminal.
+  void prepare(int samples, const std::vector<simulator::Recipe>& recipes);
+  void add(const simulator::Recipe& recipe, bool predict, bool measure);
+  [[nodiscard]] const analysis::NetworkReport& report() const { return report_; }
+  [[nodiscard]] const simulator::Graph& graph() const { return graph_; }
+  [[nodiscard]] const simulator::Forward& clean() const { return clean_; }
+  [[nodiscard]] simulator::Predictor& predictor() { return *predictor_; }
+  [[nodiscard]] const simulator::ReplayOptions& options() const { return options_; }
+
+ private:
+  simulator::ReplayOptions options_;
+  simulator::Graph graph_;
+  simulator::Forward clean_;
+  std::unique_ptr<simulator::Predictor> predictor_;
+  analysis::NetworkReport report_;
+};
+
+}  // namespace assay::tools
