@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "golden/quantize.h"
+#include "proptests/diagnosis/partly.h"
 #include "proptests/diagnosis/reader_model.h"
 #include "proptests/judge.h"
 
@@ -60,6 +61,15 @@ std::vector<Hypothesis> dequantize_hypotheses() {
                      ReaderModel model = reader_of(c.call);
                      row.spoil(model);
                      return bit_exact(products(model.run()), observed_of(c));
+                   },
+                   [&row](const Case& c) {
+                     ReaderModel model = reader_of(c.call);
+                     const Products right = products(model.run());
+                     row.spoil(model);
+                     const Products wrong = products(model.run());
+                     const std::vector<golden::Bound> none(right.reference.size());
+                     return spread_of(formats::fp32, observed_of(c), {wrong.reference, none},
+                                      {right.reference, none});
                    }});
   for (const OutputError& row : output_errors())
     out.push_back({row.id, row.name, is_dequantize, [&row](const Case& c) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The known errors of products: of reading either operand or both, of the product itself, of the
 // rounding to the output, and patterns in the answer.
+#include "proptests/diagnosis/partly.h"
 #include "proptests/diagnosis/product_model.h"
 
 namespace assay::proptests::diagnosis {
@@ -17,10 +18,24 @@ bool explains(const ProductModel& p) {
   return matches(*p.claim.output, p.observed, r.reference, r.bounds);
 }
 
+std::optional<Spread> explains_partly(const ProductModel& wrong, const Case& c) {
+  const ProductModel right = product_of(c);
+  const ProductModel::Result w = wrong.run();
+  const ProductModel::Result r = right.run();
+  return spread_of(*right.claim.output, right.observed, {w.reference, w.bounds},
+                   {r.reference, r.bounds});
+}
+
 /// Errors of reading: made for both operands, for B or for A.
 enum class Spoiled : std::uint8_t { both, b, a };
 
 Hypothesis reading(const ReaderError& row, Spoiled which, const char* suffix) {
+  const auto spoiled = [&row, which](const Case& c) {
+    ProductModel p = product_of(c);
+    if (which != Spoiled::a) row.spoil(p.b);
+    if (which != Spoiled::b && p.a) row.spoil(*p.a);
+    return p;
+  };
   return {row.id, row.name + suffix,
           [&row, which](const kernels::Claim& c) {
             if (!is_block_product(c)) return false;
@@ -28,12 +43,8 @@ Hypothesis reading(const ReaderError& row, Spoiled which, const char* suffix) {
             const formats::BlockFormat& format = which == Spoiled::a ? *c.a : *c.b;
             return row.applies == nullptr || row.applies(format);
           },
-          [&row, which](const Case& c) {
-            ProductModel p = product_of(c);
-            if (which != Spoiled::a) row.spoil(p.b);
-            if (which != Spoiled::b && p.a) row.spoil(*p.a);
-            return explains(p);
-          }};
+          [spoiled](const Case& c) { return explains(spoiled(c)); },
+          [spoiled](const Case& c) { return explains_partly(spoiled(c), c); }};
 }
 
 }  // namespace
@@ -46,10 +57,16 @@ std::vector<Hypothesis> gemm_hypotheses() {
     out.push_back(reading(row, Spoiled::a, ", in operand A"));
   }
   for (const ProductError& row : product_errors())
-    out.push_back({row.id, row.name, is_product, [&row](const Case& c) {
+    out.push_back({row.id, row.name, is_product,
+                   [&row](const Case& c) {
                      ProductModel p = product_of(c);
                      row.spoil(p);
                      return explains(p);
+                   },
+                   [&row](const Case& c) {
+                     ProductModel p = product_of(c);
+                     row.spoil(p);
+                     return explains_partly(p, c);
                    }});
   for (const OutputError& row : output_errors())
     out.push_back({row.id, row.name, is_product, [&row](const Case& c) {

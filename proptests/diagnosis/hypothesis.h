@@ -3,7 +3,9 @@
 // A known error of kernels as a row: what a kernel with this error, and no other, would answer. The
 // golden model computes it; nothing is shared with the kernels that are tested.
 
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,6 +28,11 @@ struct Case {
   const Answer* answer = nullptr;
 };
 
+/// Of the numbers where an error makes a difference, those that show it.
+struct Spread {
+  std::int64_t possible = 0, shown = 0;
+};
+
 struct Hypothesis {
   std::string id;    ///< a slug: stable, the ground truth of mutants refers to it
   std::string name;  ///< what is wrong, in one line
@@ -33,6 +40,8 @@ struct Hypothesis {
   /// Whether the answer is what a kernel with this error gives: bit for bit where the claim is
   /// bit exact, within the bound of the claim around the hypothetical exact value otherwise.
   std::function<bool(const Case&)> explains;
+  /// The same for a kernel that makes the error in some places only (partly.h); null: not asked.
+  std::function<std::optional<Spread>(const Case&)> explains_partly = nullptr;
 };
 
 /// Every hypothesis about arithmetic and layout, the most specific first: where two explain the

@@ -54,6 +54,19 @@ void accumulator_in(Model& p) {
     return in_format<format, mode>(sum + product);
   };
 }
+/// What multiplies every dot product: alpha and the tensor scales.
+template <const formats::FormatSpec& format, formats::RoundingMode mode>
+void factors_in(Model& p) {
+  float all = p.alpha * p.b.t.tensor_scale;
+  if (p.a) all *= p.a->t.tensor_scale;
+  const Value narrow = in_format<format, mode>(golden::value_of(all));
+  if (!narrow.is_finite()) return;
+  p.alpha = static_cast<float>(golden::approximate(narrow.number));
+  p.edit_operands = [](FactoredMatrix& a, FactoredMatrix& b) {
+    a.tensor_scale = 1.0F;
+    b.tensor_scale = 1.0F;
+  };
+}
 template <const formats::FormatSpec& format>
 void sum_through(Model& p) {
   p.edit_sum = in_format<format, formats::RoundingMode::nearest_even>;
@@ -178,6 +191,12 @@ const std::vector<ProductError>& product_errors() {
        [](Model& p) {
          if (p.beta != 0.0F) std::swap(p.alpha, p.beta);
        }},
+      {"factors_narrowed", "alpha times the tensor scales is rounded to fp16",
+       factors_in<formats::fp16, RoundingMode::nearest_even>},
+      {"factors_narrowed", "alpha times the tensor scales is truncated to fp16",
+       factors_in<formats::fp16, RoundingMode::toward_zero>},
+      {"factors_narrowed", "alpha times the tensor scales is rounded to bf16",
+       factors_in<formats::bf16, RoundingMode::nearest_even>},
       {"bias_omitted", "the bias is not added", [](Model& p) { p.bias.clear(); }},
       {"bias_before_alpha", "the bias is scaled by alpha",
        [](Model& p) {
@@ -373,6 +392,20 @@ const std::vector<PatternError>& pattern_errors() {
              found = true;
              for (std::int64_t i = 0; i < p.m && found; ++i)
                found = within(p, right, i * p.n + j, i * p.n + from);
+           }
+           if (!found) return false;
+         }
+         return true;
+       }},
+      {"rows_repeated", "some rows of the result are copies of others",
+       [](const Model& p, const Result& right) {
+         if (p.m < 2 || p.observed.size() != right.reference.size()) return false;
+         for (std::int64_t i = 0; i < p.m; ++i) {
+           bool found = false;
+           for (std::int64_t r = 0; r < p.m && !found; ++r) {
+             found = true;
+             for (std::int64_t j = 0; j < p.n && found; ++j)
+               found = within(p, right, i * p.n + j, r * p.n + j);
            }
            if (!found) return false;
          }

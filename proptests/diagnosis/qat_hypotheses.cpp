@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The known errors of the QAT step: its own, and those of quantizing and reading its weights.
+#include <algorithm>
 #include <cmath>
 
+#include "golden/fp32_order.h"
+#include "proptests/diagnosis/partly.h"
 #include "proptests/diagnosis/qat_model.h"
 #include "proptests/judge.h"
 
@@ -40,6 +43,29 @@ bool explains(const Model& model, const Case& c) {
   return agrees(ASSAY_DUT_DX, g.dx) && agrees(ASSAY_DUT_DW, g.dw) &&
          agrees(ASSAY_DUT_DBIAS, g.dbias) &&
          (!kernels::has_scale_gradient(model.estimator) || agrees(ASSAY_DUT_DSCALE, g.dscale));
+}
+
+std::optional<Spread> explains_partly(const Model& wrong, const Case& c) {
+  const Model right = qat_of(c.call);
+  Spread sum;
+  const auto mixed = [&](std::uint32_t role, const Expected& w, const Expected& r) {
+    const std::optional<Spread> s = spread_of(formats::fp32, to_floats(output_bytes(c, role)),
+                                              {w.reference, w.bounds}, {r.reference, r.bounds});
+    if (s) sum = {sum.possible + s->possible, sum.shown + s->shown};
+    return s.has_value();
+  };
+  bool all = false;
+  if (c.call.claim.operation == "qat_forward") {
+    all = mixed(ASSAY_DUT_Y, wrong.y(), right.y());
+  } else {
+    const Model::Gradients w = wrong.gradients();
+    const Model::Gradients r = right.gradients();
+    all = mixed(ASSAY_DUT_DX, w.dx, r.dx) && mixed(ASSAY_DUT_DW, w.dw, r.dw) &&
+          mixed(ASSAY_DUT_DBIAS, w.dbias, r.dbias) &&
+          (!kernels::has_scale_gradient(right.estimator) ||
+           mixed(ASSAY_DUT_DSCALE, w.dscale, r.dscale));
+  }
+  return all ? std::optional(sum) : std::nullopt;
 }
 
 float sum_of_row(const Model& q, std::int64_t row) {
@@ -82,6 +108,16 @@ std::vector<QatError> backward_errors() {
        [](Model& q) {
          q.passes = [e = q.estimator](const QatWeight& v) {
            return e == Estimator::identity || !v.q.is_nan();
+         };
+       }},
+      {"mask_after_rounding", "the mask looks at the fake-quantized weight in FP32",
+       [](Model& q) {
+         q.passes = [e = q.estimator](const QatWeight& v) {
+           if (e == Estimator::identity) return true;
+           if (v.q.is_nan() || v.s.is_nan()) return false;
+           const Value hat = golden::fl(v.hat());
+           const Value limit = Value::finite(6) * v.s;
+           return !golden::less(limit, hat.negative ? -hat : hat);
          };
        }},
       {"mask_inverted", "the mask keeps what it should drop",
@@ -191,6 +227,16 @@ std::vector<QatError> backward_errors() {
       {"sign_inverted", "dW has the wrong sign", [](Model& q) { q.dw_factor = -1.0F; }},
       {"dw_averaged", "dW is divided by the number of rows",
        [](Model& q) { q.dw_factor = 1.0F / static_cast<float>(q.m); }},
+      {"token_tail_dropped", "dW leaves the last token out",
+       [](Model& q) { q.dw_tokens = std::max<std::int64_t>(q.m - 1, 0); }},
+      {"token_tail_dropped", "dW counts the tokens down to a multiple of 2",
+       [](Model& q) { q.dw_tokens = q.m / 2 * 2; }},
+      {"token_tail_dropped", "dW counts the tokens down to a multiple of 4",
+       [](Model& q) { q.dw_tokens = q.m / 4 * 4; }},
+      {"token_tail_dropped", "dW counts the tokens down to a multiple of 8",
+       [](Model& q) { q.dw_tokens = q.m / 8 * 8; }},
+      {"token_tail_dropped", "dW counts the tokens down to a multiple of 16",
+       [](Model& q) { q.dw_tokens = q.m / 16 * 16; }},
       {"dbias_wrong_axis", "d bias is summed over outputs instead of rows",
        [](Model& q) { q.dbias = [q](std::int64_t j) { return sum_of_row(q, j % q.m); }; }},
       {"dbias_averaged", "d bias is divided by the number of rows",
@@ -219,10 +265,16 @@ std::vector<QatError> backward_errors() {
 void append(std::vector<Hypothesis>& out, std::vector<QatError> rows,
             bool (*applies)(const kernels::Claim&)) {
   for (QatError& row : rows)
-    out.push_back({row.id, row.name, applies, [spoil = row.spoil](const Case& c) {
+    out.push_back({row.id, row.name, applies,
+                   [spoil = row.spoil](const Case& c) {
                      Model model = qat_of(c.call);
                      spoil(model);
                      return explains(model, c);
+                   },
+                   [spoil = row.spoil](const Case& c) {
+                     Model model = qat_of(c.call);
+                     spoil(model);
+                     return explains_partly(model, c);
                    }});
 }
 

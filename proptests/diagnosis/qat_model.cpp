@@ -152,7 +152,7 @@ QatModel::Gradients QatModel::gradients() const {
   for (std::int64_t j = 0; j < n; ++j)
     for (std::int64_t p = 0; p < k; ++p) {
       std::vector<std::vector<Value>> products;
-      for (std::int64_t i = 0; i < m; ++i)
+      for (std::int64_t i = 0; i < (dw_tokens < 0 ? m : dw_tokens); ++i)
         products.push_back({golden::value_of(dy[i * n + j]), golden::value_of(x[i * k + p]),
                             golden::value_of(dw_factor)});
       if (enters_g)

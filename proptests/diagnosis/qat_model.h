@@ -47,6 +47,7 @@ struct QatModel {
   bool dscale_times_tensor_scale = true;
   std::function<float(std::int64_t j)> dbias;  ///< replaces the sum over rows
   float dw_factor = 1.0F;
+  std::int64_t dw_tokens = -1;  ///< the first of them count in dW; -1: all
 
   explicit QatModel(QuantizerModel of) : weights(std::move(of)) {}
 

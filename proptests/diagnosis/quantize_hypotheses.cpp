@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "golden/layout.h"
+#include "proptests/diagnosis/partly.h"
 #include "proptests/diagnosis/quantizer_model.h"
 #include "proptests/judge.h"
 
@@ -405,6 +406,14 @@ std::vector<QuantizerError> make_rows() {
        amax_through(formats::bf16, RoundingMode::nearest_even)},
       {"scale_double_rounding", "amax is rounded to fp16 before the scale factor is computed",
        amax_through(formats::fp16, RoundingMode::nearest_even)},
+      {"scale_double_rounding",
+       "amax is rounded to bf16 before the scale factor is computed, and saturates",
+       [](Model& m) {
+         m.block_amax = [](const RationalValue& a) {
+           const RationalValue b = through(formats::bf16, RoundingMode::nearest_even, a);
+           return b.is_infinite() ? a : b;
+         };
+       }},
       // E4M3 scale factors.
       {"e4m3_scale_up", "E4M3 scale factors are rounded up",
        scale_rounding(RoundingMode::toward_positive), has_ue4m3},
@@ -586,6 +595,23 @@ const std::vector<QuantizerError>& quantizer_errors() {
 }
 
 std::vector<Hypothesis> quantize_hypotheses() {
+  const auto observed_of = [](const Case& c, const BlockScaledTensor& like) {
+    BlockScaledTensor observed = like;
+    const auto copy = [&](std::uint32_t part) {
+      const auto bytes = output_bytes(c, ASSAY_DUT_Q, part);
+      return std::vector<std::uint8_t>(bytes.begin(), bytes.end());
+    };
+    observed.codes = copy(ASSAY_DUT_VALUES);
+    observed.scales = copy(ASSAY_DUT_SCALES);
+    if (const auto g = copy(ASSAY_DUT_TENSOR_SCALE); !g.empty())
+      observed.tensor_scale = to_floats(g)[0];
+    return observed;
+  };
+  const auto spoiled = [](const QuantizerError& row, const Case& c) {
+    QuantizerModel model = quantizer_of(c.call);
+    row.spoil(model);
+    return model.run();
+  };
   std::vector<Hypothesis> out;
   for (const QuantizerError& row : quantizer_errors())
     out.push_back({row.id, row.name,
@@ -593,21 +619,13 @@ std::vector<Hypothesis> quantize_hypotheses() {
                      return c.operation == "quantize" && c.a != nullptr &&
                             (row.applies == nullptr || row.applies(*c.a));
                    },
-                   [&row](const Case& c) {
-                     QuantizerModel model = quantizer_of(c.call);
-                     row.spoil(model);
-                     BlockScaledTensor observed;
-                     const BlockScaledTensor expected = model.run();
-                     observed = expected;
-                     const auto copy = [&](std::uint32_t part) {
-                       const auto bytes = output_bytes(c, ASSAY_DUT_Q, part);
-                       return std::vector<std::uint8_t>(bytes.begin(), bytes.end());
-                     };
-                     observed.codes = copy(ASSAY_DUT_VALUES);
-                     observed.scales = copy(ASSAY_DUT_SCALES);
-                     if (const auto g = copy(ASSAY_DUT_TENSOR_SCALE); !g.empty())
-                       observed.tensor_scale = to_floats(g)[0];
-                     return !compare(expected, observed).has_value();
+                   [&row, observed_of, spoiled](const Case& c) {
+                     const BlockScaledTensor expected = spoiled(row, c);
+                     return !compare(expected, observed_of(c, expected)).has_value();
+                   },
+                   [&row, observed_of, spoiled](const Case& c) {
+                     const BlockScaledTensor right = quantizer_of(c.call).run();
+                     return spread_of(observed_of(c, right), spoiled(row, c), right);
                    }});
   return out;
 }

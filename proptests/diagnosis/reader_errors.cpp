@@ -126,6 +126,13 @@ std::vector<ReaderError> make_rows() {
          return c == 0 ? Value::zero(false) : golden::decode(f, c);
        }),
        has_e8m0},
+      {"e8m0_code_signed", "E8M0 codes from 128 on are read as signed bytes",
+       scale_codes([](const FormatSpec& f, std::uint32_t code) {
+         return code < 128 || code == 255
+                    ? golden::decode(f, code)
+                    : Value::finite(Exact::power_of_two(static_cast<int>(code) - 256));
+       }),
+       has_e8m0},
       {"e8m0_nan_is_infinity", "the E8M0 code 255 decodes to Inf",
        scale_codes([](const FormatSpec& f, std::uint32_t c) {
          return c == 255 ? Value::infinity(false) : golden::decode(f, c);

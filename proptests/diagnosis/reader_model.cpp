@@ -30,6 +30,8 @@ RationalValue shifted(const RationalValue& x, const golden::Rational& by) {
 }  // namespace
 
 golden::FactoredMatrix ReaderModel::run() const {
+  // An empty matrix has no blocks, and products over no columns are still products.
+  if (t.rows == 0 || t.cols == 0) return {t.rows, t.cols, {}, {}, 1.0F, t.format->element};
   const golden::BlockGrid grid = golden::block_grid(*t.format, t.rows, t.cols);
   golden::FactoredMatrix m{t.rows, t.cols, {}, {}, 1.0F, t.format->element};
   if (t.format->tensor_scale == formats::TensorScale::fp32)
