@@ -30,7 +30,6 @@ constexpr std::string_view layout_version = "1";
 constexpr std::string_view codes_name = "codes";
 constexpr std::string_view scales_name = "scales";
 constexpr std::string_view tensor_scale_name = "tensor_scale";
-constexpr std::array<std::string_view, 2> scale_layouts{"row_major", "swizzled_128x4"};
 
 /// Sizes that follow from the info.
 struct Geometry {
@@ -44,28 +43,39 @@ struct Geometry {
         stride(formats::packed_bytes(info.cols, info.format->element->storage_bits)),
         scale_width(info.format->scale->storage_bits / 8),
         scales_shape{grid.rows, grid.cols} {
+    const std::int64_t column = formats::round_up(grid.rows, 4);
     if (info.scale_layout == ScaleLayout::swizzled_128x4)
       scales_shape = {formats::round_up(grid.rows, 128), formats::round_up(grid.cols, 4)};
+    if (info.scale_layout == ScaleLayout::mn_major) scales_shape = {grid.cols, column};
+    if (info.scale_layout == ScaleLayout::mn_major_packed)
+      scales_shape = {formats::ceil_div(grid.cols, 4), column, 4};
   }
 };
+
+/// Codes of formats that safetensors has no type for are bytes.
+Dtype scale_dtype(const formats::FormatSpec& scale) {
+  if (&scale == &formats::fp32) return Dtype::f32;
+  if (&scale == &formats::bf16) return Dtype::bf16;
+  return Dtype::u8;
+}
 
 std::vector<simulator::SafetensorsSpec> specs(const BlockFileInfo& info) {
   const Geometry g(info);
   return {{std::string(codes_name), Dtype::u8, {info.rows, g.stride}},
-          {std::string(scales_name), g.scale_width == 4 ? Dtype::f32 : Dtype::u8, g.scales_shape},
+          {std::string(scales_name), scale_dtype(*info.format->scale), g.scales_shape},
           {std::string(tensor_scale_name), Dtype::f32, {1}}};
 }
 
 std::map<std::string, std::string> metadata(const BlockFileInfo& info) {
-  return {
-      {"assay", std::string(layout_version)},
-      {"preset", std::string(info.format->name)},
-      {"shape", fmt::format("{}", fmt::join(info.shape, ","))},
-      {"rounding", info.rounding},
-      {"policy", info.policy},
-      {"seed", std::to_string(info.seed)},
-      {"random_bits", std::to_string(info.random_bits)},
-      {"scale_layout", std::string(scale_layouts[static_cast<std::size_t>(info.scale_layout)])}};
+  return {{"assay", std::string(layout_version)},
+          {"preset", std::string(info.format->name)},
+          {"shape", fmt::format("{}", fmt::join(info.shape, ","))},
+          {"rounding", info.rounding},
+          {"policy", info.policy},
+          {"seed", std::to_string(info.seed)},
+          {"random_bits", std::to_string(info.random_bits)},
+          {"scale_layout",
+           std::string(scale_layout_names[static_cast<std::size_t>(info.scale_layout)])}};
 }
 
 std::span<const std::byte> part(const std::vector<std::uint8_t>& bytes, std::int64_t begin,
@@ -102,6 +112,15 @@ void for_scale_runs(const BlockFileInfo& info, const Tile& tile, F f) {
     const std::int64_t stride = g.grid.cols * g.scale_width;
     return for_runs(row * stride + col * g.scale_width, stride, local.rows,
                     local.cols * g.scale_width, f);
+  }
+  if (info.scale_layout != ScaleLayout::swizzled_128x4) {
+    // Column by column, of words where packed; a tile's columns begin at a multiple of four rows.
+    const bool packed = info.scale_layout == ScaleLayout::mn_major_packed;
+    const std::int64_t word = packed ? 4 : g.scale_width;
+    const std::int64_t stride = formats::round_up(g.grid.rows, 4) * word;
+    return for_runs((packed ? col / 4 : col) * stride + row * word, stride,
+                    packed ? formats::ceil_div(local.cols, 4) : local.cols,
+                    formats::round_up(local.rows, 4) * word, f);
   }
   // 128 block rows by 4 block columns are 512 contiguous bytes; squares follow each other along the
   // row.
@@ -154,11 +173,13 @@ BlockFileInfo read_info(const simulator::SafetensorsHeader& header, const std::s
     info.cols = extent;
   }
   const std::string& layout = value(header, "scale_layout", path);
-  if (layout != scale_layouts[0] && layout != scale_layouts[1])
-    throw InputError(fmt::format("'{}': metadata 'scale_layout' is '{}', not {} or {}", path,
-                                 layout, scale_layouts[0], scale_layouts[1]));
-  info.scale_layout =
-      layout == scale_layouts[0] ? ScaleLayout::row_major : ScaleLayout::swizzled_128x4;
+  try {
+    info.scale_layout = find_scale_layout(layout);
+    formats::require_layouts(*info.format, info.cols, formats::Layout::row_major,
+                             info.scale_layout);
+  } catch (const std::invalid_argument& error) {
+    throw InputError(fmt::format("'{}': {}", path, error.what()));
+  }
   info.rounding = value(header, "rounding", path);
   info.policy = value(header, "policy", path);
   info.seed = number<std::uint64_t>(value(header, "seed", path), "seed", path);
@@ -167,6 +188,13 @@ BlockFileInfo read_info(const simulator::SafetensorsHeader& header, const std::s
 }
 
 }  // namespace
+
+ScaleLayout find_scale_layout(std::string_view name) {
+  const auto found = std::find(scale_layout_names.begin(), scale_layout_names.end(), name);
+  if (found == scale_layout_names.end())
+    throw std::invalid_argument(formats::unknown_name("scale layout", name, scale_layout_names));
+  return static_cast<ScaleLayout>(found - scale_layout_names.begin());
+}
 
 BlockFileWriter::BlockFileWriter(const std::filesystem::path& path, const BlockFileInfo& info)
     : info_(info), writer_(path, specs(info), metadata(info)) {}

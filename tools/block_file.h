@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // A block-scaled matrix as a safetensors file, written and read tile by tile:
-//   codes         U8  [rows, bytes of a row]      row major, 4-bit codes two to a byte, low nibble
-//   first scales        U8 or F32 [block rows, block columns]   codes of the scale format; padded
-//   if swizzled tensor_scale  F32 [1]                         1 where the format has none
+//   codes         U8 [rows, bytes of a row]: row major, 4-bit codes two to a byte, low nibble first
+//   scales        U8, BF16 or F32: codes of the scale format, [block rows, block columns] or what
+//                 the scale layout makes of it, padding included
+//   tensor_scale  F32 [1]: 1 where the format has none
 // and metadata: assay (version of this layout), preset, shape, rounding, policy, seed, random_bits,
 // scale_layout. docs/cli.md describes it for other readers.
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "formats/block.h"
@@ -17,6 +20,13 @@
 #include "simulator/safetensors.h"
 
 namespace assay::tools {
+
+/// In the order of formats::ScaleLayout.
+inline constexpr std::array<std::string_view, 4> scale_layout_names{"row_major", "swizzled_128x4",
+                                                                    "mn_major", "mn_major_packed"};
+
+/// Throws std::invalid_argument that names the known ones.
+[[nodiscard]] formats::ScaleLayout find_scale_layout(std::string_view name);
 
 /// What the file says besides its bytes.
 struct BlockFileInfo {

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <memory>
 #include <optional>
@@ -39,13 +38,6 @@ struct Options {
   bool poison = false;
   Outputs outputs;
 };
-
-formats::ScaleLayout find_scale_layout(const std::string& name) {
-  if (name == "row_major") return formats::ScaleLayout::row_major;
-  if (name == "swizzled_128x4") return formats::ScaleLayout::swizzled_128x4;
-  const std::array<std::string_view, 2> known{"row_major", "swizzled_128x4"};
-  throw std::invalid_argument(formats::unknown_name("scale layout", name, known));
-}
 
 void read_tile(const NpySource& source, const Tile& tile, std::vector<float>& x) {
   x.resize(static_cast<std::size_t>(tile.rows * tile.cols));
@@ -232,7 +224,8 @@ Action declare_quantize(CLI::App& app) {
                  "element type of IN: f32, f16, or bf16 kept as uint16 (default: the file's)");
   app.add_option("--rounding", options->rounding, "of the elements (default nearest_even)");
   app.add_option("--policy", options->policy, "of the elements (default saturating)");
-  app.add_option("--scale-layout", options->scale_layout, "row_major (default) or swizzled_128x4");
+  app.add_option("--scale-layout", options->scale_layout,
+                 "row_major (default), swizzled_128x4, mn_major or mn_major_packed");
   app.add_option(
       "--scales", options->scales,
       "learned scale factors, a .npy of f32, one per block (default for presets that take "

@@ -114,8 +114,8 @@ ExitCode run(const Options& options) {
                     info.format->name, target.name));
   if (!nvfp4 && info.scale_layout != formats::ScaleLayout::row_major)
     throw std::invalid_argument(fmt::format(
-        "'{}' has swizzled scale factors; to {} re-encodes what has them in row-major order",
-        options.in, target.name));
+        "'{}' has its scale factors in the layout {}; to {} re-encodes what has them in row_major",
+        options.in, scale_layout_names[static_cast<std::size_t>(info.scale_layout)], target.name));
   BlockFileInfo out = info;
   out.format = &target;
   BlockFileWriter writer(options.out, out);
