@@ -6,8 +6,8 @@
 //
 // How it is exact: codes are integers times powers of two, so every sum is one of integers.
 // Products are summed in 32 bits over a chunk of k, chunks in 64 bits, or 128, or as many as it
-// takes; above each step stands the bound that says which inputs it may take (exact_gemm.cpp,
-// exact_gemm_pack.cpp).
+// takes; beside each step stands the bound that says which inputs it may take (exact_gemm_tile.h,
+// exact_gemm_pack_bytes.cpp, exact_gemm_pack_words.cpp).
 
 #include <cstdint>
 #include <memory>

@@ -95,7 +95,11 @@ void byte_sums(const ByteJob& job, std::int32_t* sums) {
 template <int rows>
 ASSAY_TARGET void word_sums_of(const WordJob& job, int column, std::int32_t* sums) {
   __m256i total[rows][2];
-  for (int m = 0; m < rows; ++m) total[m][0] = total[m][1] = _mm256_setzero_si256();
+  for (int m = 0; m < rows; ++m)
+    for (int v = 0; v < 2; ++v)
+      total[m][v] =
+          job.add ? _mm256_load_si256(reinterpret_cast<__m256i*>(sums + m * b_rows + column) + v)
+                  : _mm256_setzero_si256();
   for (int i = 0; i < job.count; ++i) {
     const std::uint32_t* a = job.a + (job.a_index == nullptr ? i : job.a_index[i]) * rows;
     const std::uint32_t* b =
@@ -140,13 +144,15 @@ ASSAY_TARGET void add_scaled(int rows, const std::int32_t* sums, const std::int6
   add_scaled_loop(rows, sums, left, right, totals);
 }
 
+ASSAY_TARGET void add_late(const LateJob& job) { add_late_loop(job); }
+
 ASSAY_TARGET bool round(const RoundJob& job) { return round_loop(job); }
 
 }  // namespace
 
 const KernelTable* avx2_kernels() {
-  static constexpr KernelTable table{byte_sums,   word_sums<32>, word_sums<16>,
-                                     add_shifted, add_scaled,    round};
+  static constexpr KernelTable table{byte_sums,  word_sums<32>, word_sums<16>, add_shifted,
+                                     add_scaled, add_late,      round};
   static const bool has = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0;
   return has ? &table : nullptr;
 }

@@ -24,8 +24,8 @@ ASSAY_TARGET inline __m512i broadcast(std::uint32_t x) {
 }
 
 /// A pair of groups shares a lane: the first group's sum, biased so that it is not negative, is
-/// rotated into the high word, where the second group's sum below it cannot borrow. See `starts` in
-/// exact_gemm_pack.cpp.
+/// rotated into the high word, where the second group's sum below it cannot borrow. See
+/// pack_starts() in exact_gemm_pack_bytes.cpp.
 template <int rows, int steps>
 ASSAY_TARGET void byte_sums_of(const ByteJob& job, std::int32_t* sums) {
   const __m512i bias = broadcast(steps * 4 * 144 * 0x10001U);
@@ -99,7 +99,9 @@ template <int rows, int vectors>
 ASSAY_TARGET void word_sums_of(const WordJob& job, std::int32_t* sums) {
   __m512i total[rows][vectors];
   for (int m = 0; m < rows; ++m)
-    for (int v = 0; v < vectors; ++v) total[m][v] = _mm512_setzero_si512();
+    for (int v = 0; v < vectors; ++v)
+      total[m][v] =
+          job.add ? _mm512_load_si512(sums + m * b_rows + 16 * v) : _mm512_setzero_si512();
   for (int i = 0; i < job.count; ++i) {
     const std::uint32_t* a = job.a + (job.a_index == nullptr ? i : job.a_index[i]) * rows;
     const std::uint32_t* b = job.b + (job.b_index == nullptr ? i : job.b_index[i]) * job.b_stride;
@@ -147,13 +149,42 @@ ASSAY_TARGET void add_scaled(int rows, const std::int32_t* sums, const std::int6
   add_scaled_loop(rows, sums, left, right, totals);
 }
 
+/// add_late_loop() with the multiplication of 32-bit halves that it means.
+ASSAY_TARGET void add_late(const LateJob& job) {
+  const __m512i low = _mm512_set1_epi64((std::int64_t{1} << 31) - 1);
+  for (int v = 0; v < 4; ++v) {
+    const __m512i right =
+        _mm512_cvtepu32_epi64(_mm256_load_si256(reinterpret_cast<const __m256i*>(job.right) + v));
+    for (int m = 0; m < job.rows; ++m) {
+      const int at = m * b_rows + 8 * v;
+      const __m512i left = _mm512_set1_epi64(job.left[m]);
+      const __m512i total = _mm512_load_si512(job.totals + at);
+      const __m512i u0 = _mm512_mul_epi32(_mm512_and_si512(total, low), left);
+      const __m512i u1 = _mm512_add_epi64(_mm512_mul_epi32(_mm512_srai_epi64(total, 31), left),
+                                          _mm512_srli_epi64(u0, 31));
+      const __m512i v0 = _mm512_mul_epi32(_mm512_and_si512(u0, low), right);
+      const __m512i v1 = _mm512_mul_epi32(_mm512_and_si512(u1, low), right);
+      const __m512i v2 = _mm512_mul_epi32(_mm512_srai_epi64(u1, 31), right);
+      std::int64_t* d0 = job.digits + at;
+      std::int64_t* d1 = d0 + job.digit_stride;
+      std::int64_t* d2 = d1 + job.digit_stride;
+      _mm512_store_si512(d0, _mm512_add_epi64(_mm512_load_si512(d0), _mm512_and_si512(v0, low)));
+      _mm512_store_si512(
+          d1, _mm512_add_epi64(_mm512_load_si512(d1), _mm512_add_epi64(_mm512_srli_epi64(v0, 31),
+                                                                       _mm512_and_si512(v1, low))));
+      _mm512_store_si512(d2, _mm512_add_epi64(_mm512_load_si512(d2),
+                                              _mm512_add_epi64(_mm512_srli_epi64(v1, 31), v2)));
+    }
+  }
+}
+
 ASSAY_TARGET bool round(const RoundJob& job) { return round_loop(job); }
 
 }  // namespace
 
 const KernelTable* avx512_kernels() {
-  static constexpr KernelTable table{byte_sums,   word_sums<2>, word_sums<1>,
-                                     add_shifted, add_scaled,   round};
+  static constexpr KernelTable table{byte_sums,  word_sums<2>, word_sums<1>, add_shifted,
+                                     add_scaled, add_late,     round};
   static const bool has =
       __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
       __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&

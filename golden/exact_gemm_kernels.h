@@ -26,6 +26,17 @@ struct WordJob {
   const std::uint32_t* b;
   int b_stride;
   const std::uint8_t* b_index;
+  bool add;  ///< to what is in the sums already
+};
+
+/// Terms of three digits: digits[0] + 2^31 digits[1] + 2^62 digits[2], a tile of each.
+struct LateJob {
+  int rows;
+  const std::int64_t* totals;  ///< below 2^62 in magnitude
+  const std::uint32_t* left;   ///< below 2^31
+  const std::uint32_t* right;
+  std::int64_t* digits;
+  int digit_stride;
 };
 
 /// What the sums of a tile are to be scaled by on rounding: value = sum * row * column, all exact.
@@ -50,6 +61,8 @@ struct KernelTable {
   /// totals += sums * left[m] * right[n], modulo 2^64.
   void (*add_scaled)(int rows, const std::int32_t* sums, const std::int64_t* left,
                      const std::int64_t* right, std::int64_t* totals);
+  /// digits += totals * left[m] * right[n].
+  void (*add_late)(const LateJob& job);
   /// False where a sum exceeds 2^53: nothing is to be used then.
   bool (*round)(const RoundJob& job);
 };

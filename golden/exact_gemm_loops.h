@@ -38,6 +38,28 @@ ASSAY_ALWAYS_INLINE void add_scaled_loop(int rows, const std::int32_t* sums,
     }
 }
 
+/// In digits of 31 bits, the highest signed: a product of two digits has 62 bits, and the highest
+/// digits of the sums hold as many terms as the range check (exact_gemm_tile.h) says.
+ASSAY_ALWAYS_INLINE void add_late_loop(const LateJob& job) {
+  constexpr std::int64_t low = (std::int64_t{1} << 31) - 1;
+  for (int m = 0; m < job.rows; ++m) {
+    const auto left = static_cast<std::int64_t>(job.left[m]);
+    for (int n = 0; n < b_rows; ++n) {
+      const int at = m * b_rows + n;
+      const auto right = static_cast<std::int64_t>(job.right[n]);
+      const std::int64_t total = job.totals[at];
+      const std::int64_t u0 = (total & low) * left;
+      const std::int64_t u1 = (total >> 31) * left + (u0 >> 31);
+      const std::int64_t v0 = (u0 & low) * right;
+      const std::int64_t v1 = (u1 & low) * right;
+      const std::int64_t v2 = (u1 >> 31) * right;
+      job.digits[at] += v0 & low;
+      job.digits[at + job.digit_stride] += (v0 >> 31) + (v1 & low);
+      job.digits[at + 2 * job.digit_stride] += (v1 >> 31) + v2;
+    }
+  }
+}
+
 /// The factors have at most 53 significant bits together and the sums are at most 2^53, so sum,
 /// factor = row * column and the error of the rounded product p (a multiple of the product of their
 /// last bits, far above 2^-1074) are doubles. Round to odd: where the error is not 0, p's neighbour

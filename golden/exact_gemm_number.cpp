@@ -58,8 +58,9 @@ std::uint32_t Reader::code(std::int64_t row, std::int64_t k) const {
   return t_.codes[static_cast<std::size_t>(row * code_stride_ + k / 2)] >> (k % 2 * 4) & 0xFU;
 }
 
-std::uint32_t Reader::scale_code(std::int64_t row, std::int64_t k) const {
-  const auto at = static_cast<std::size_t>(row / block_rows_ * across_ + k / block_cols_);
+std::uint32_t Reader::scale_of_block(std::int64_t row, std::int64_t block) const {
+  const auto at = static_cast<std::size_t>(row / block_rows_ * across_ + block);
+  if (scale_bytes_ == 1) return t_.scales[at];
   std::uint32_t code = 0;
   for (std::size_t i = 0; i < scale_bytes_; ++i)
     code |= std::uint32_t{t_.scales[at * scale_bytes_ + i]} << (8 * i);

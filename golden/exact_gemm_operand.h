@@ -18,7 +18,7 @@ namespace assay::golden::exact_parts {
 constexpr int a_rows = 6;
 constexpr int b_rows = 32;
 
-/// Vectors of 64 bytes are loaded whole.
+/// Vectors of 64 bytes are loaded whole; what is resized is written by whoever resizes it.
 template <class T>
 struct Aligned {
   using value_type = T;
@@ -28,18 +28,29 @@ struct Aligned {
   T* allocate(std::size_t n) {
     return static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{64}));
   }
+  template <class U>
+  void construct(U* p) {
+    ::new (static_cast<void*>(p)) U;
+  }
+  template <class U, class V>
+  void construct(U* p, const V& value) {
+    ::new (static_cast<void*>(p)) U(value);
+  }
   void deallocate(T* p, std::size_t /*n*/) { ::operator delete (p, std::align_val_t{64}); }
   bool operator==(const Aligned& /*other*/) const { return true; }
 };
 template <class T>
 using AlignedVector = std::vector<T, Aligned<T>>;
 
-/// The proven range checks, named where they are proven: `product` in exact_gemm_pack.cpp, the
-/// others in exact_gemm.cpp.
+/// The proven range checks, named where they are proven: `product` in exact_gemm_pack_bytes.cpp,
+/// the others in exact_gemm_tile.h.
 struct Limits {
   std::uint32_t product = 32767;
   int bits64 = 63;
   int bits128 = 127;
+  int total_digits = 62;
+  int late_digit = 31;
+  int digits = 124;
 };
 
 /// significand * 2^exponent; 0 * 2^0 for zero.
@@ -61,7 +72,16 @@ class Reader {
  public:
   explicit Reader(const formats::BlockScaledTensor& tensor);
   [[nodiscard]] std::uint32_t code(std::int64_t row, std::int64_t k) const;
-  [[nodiscard]] std::uint32_t scale_code(std::int64_t row, std::int64_t k) const;
+  [[nodiscard]] std::uint32_t scale_code(std::int64_t row, std::int64_t k) const {
+    return scale_of_block(row, k / block_cols_);
+  }
+  /// Of the block-th block of the row.
+  [[nodiscard]] std::uint32_t scale_of_block(std::int64_t row, std::int64_t block) const;
+  /// Where a row's codes begin.
+  [[nodiscard]] const std::uint8_t* row_codes(std::int64_t row) const {
+    return t_.codes.data() + row * code_stride_;
+  }
+  [[nodiscard]] std::int64_t block_cols() const { return block_cols_; }
 
  private:
   const formats::BlockScaledTensor& t_;
@@ -91,19 +111,25 @@ struct RowRange {
 };
 
 struct Scale {
-  std::uint32_t significand = 0;
-  std::int32_t exponent = 0;
+  std::uint32_t significand;
+  std::int32_t exponent;
 };
 
-/// Numbers of a chunk too small for its 16-bit plane: plane p >= 1, pairs of k where any row of the
-/// part has one.
-struct LowEntry {
-  std::uint8_t plane;
-  std::uint8_t pair;
-};
+/// Planes of a chunk at most; a row that needs more goes the way of big integers.
+constexpr int most_planes = 8;
+constexpr int most_pairs = 64;  ///< of k in a chunk of words
+constexpr std::uint8_t no_entry = 255;
+
+/// Numbers of a chunk too small for plane 0, by plane: the pairs of k where any row of the part has
+/// one, and of each pair two words for each row of the part.
 struct LowList {
-  std::vector<LowEntry> entries;        ///< by plane, then pair
-  AlignedVector<std::uint32_t> values;  ///< of an entry: a word pair for each row of the part
+  std::array<std::uint16_t, most_planes + 1> first{};  ///< plane p: entries first[p] .. first[p+1]
+  std::vector<std::uint8_t> pairs;
+  std::vector<std::uint8_t> where;  ///< [plane][pair]: its entry in the plane, or no_entry
+  AlignedVector<std::uint32_t> values;
+  [[nodiscard]] int count(int plane) const {
+    return first[static_cast<std::size_t>(plane) + 1] - first[static_cast<std::size_t>(plane)];
+  }
 };
 
 struct Panel {
@@ -114,7 +140,7 @@ struct Panel {
   // bytes
   AlignedVector<std::uint32_t> scale_pairs;  ///< [pair of groups][row], over the chunk's exponent
   AlignedVector<std::uint32_t> starts;       ///< [pair of groups][row], B: what sums begin with
-  std::vector<Scale> scales;                 ///< [group][row]; words: late ones, [chunk][row]
+  AlignedVector<Scale> scales;               ///< [group][row]; words: late ones, [chunk][row]
   std::vector<std::uint32_t> chunk_max;      ///< [chunk]: largest of scale_pairs
   // words
   std::vector<std::array<LowList, 2>> low;  ///< [chunk][part]: A one part, B two of 16 rows
@@ -140,8 +166,6 @@ struct Operand {
   formats::BlockScaledTensor source;
 };
 
-/// Planes of a chunk at most; a row that needs more goes the way of big integers.
-constexpr int most_planes = 8;
 /// A number of bits that no range check passes.
 constexpr int out_of_range = 1 << 20;
 

@@ -88,26 +88,94 @@ void pack_starts(const Operand& operand, Panel& panel) {
   }
 }
 
-/// Scale factors of a row, one for each group; zeros beyond k.
-void read_scales(const Operand& operand, const Tables& tables, std::int64_t row,
-                 std::vector<Number>& scales, RowRange& range) {
+/// Scale factors of a row, one for each group; zeros beyond k and for what is not finite.
+struct RowScales {
+  std::vector<std::uint32_t> significands;
+  std::vector<std::int32_t> exponents;  ///< of zeros: `none`
+  std::vector<std::uint8_t> negative;
+  bool any_negative = false;
+  static constexpr int none = 1 << 20;
+
+  void set(std::size_t first, std::size_t end, const Number& s) {
+    const bool zero = s.kind != Number::Kind::finite || s.significand == 0;
+    for (std::size_t g = first; g < end; ++g) {
+      significands[g] = zero ? 0 : s.significand;
+      exponents[g] = zero ? none : s.exponent;
+      negative[g] = static_cast<std::uint8_t>(s.negative);
+    }
+    any_negative = any_negative || s.negative;
+  }
+};
+
+void read_scales(const Operand& operand, const Tables& tables, std::int64_t row, RowScales& scales,
+                 RowRange& range) {
   const Reader reader(operand.source);
   const auto groups = static_cast<std::size_t>(2 * operand.pairs);
-  scales.assign(groups, Number{});
+  const auto used = static_cast<std::size_t>((operand.k + operand.group - 1) / operand.group);
+  scales.significands.resize(groups);
+  scales.exponents.resize(groups);
+  scales.negative.resize(groups);
+  scales.any_negative = false;
+  scales.set(used, groups, Number{});
+  const Number one{.significand = 1};
   if (tables.constant_scale) {
     set_factor(range, tables.tensor_scale, tables.scale[reader.scale_code(row, 0)]);
-    for (std::size_t g = 0;
-         g * static_cast<std::size_t>(operand.group) < static_cast<std::size_t>(operand.k); ++g)
-      scales[g].significand = 1;
+    scales.set(0, used, one);
     return;
   }
-  set_factor(range, tables.tensor_scale, Number{.significand = 1});
-  for (std::int64_t g = 0; g * operand.group < operand.k; ++g) {
-    Number& s = scales[static_cast<std::size_t>(g)];
-    s = tables.scale[reader.scale_code(row, g * operand.group)];
+  set_factor(range, tables.tensor_scale, one);
+  const auto groups_of_block = static_cast<std::size_t>(reader.block_cols() / operand.group);
+  std::size_t g = 0;
+  for (std::int64_t block = 0; g < used; ++block) {
+    const Number s = tables.scale[reader.scale_of_block(row, block)];
     range.nan = range.nan || s.kind == Number::Kind::nan;
     range.infinite = range.infinite || s.kind == Number::Kind::infinity;
-    if (s.kind != Number::Kind::finite) s = Number{};
+    const std::size_t end = std::min(g + groups_of_block, used);
+    scales.set(g, end, s);
+    g = end;
+  }
+}
+
+/// A row's scale factors go to its lane of the panel, over the least exponents of row and chunks.
+void pack_scales(const Operand& operand, const RowScales& scales, RowRange& range, std::size_t lane,
+                 Panel& panel) {
+  const std::size_t groups = scales.exponents.size();
+  const auto stride = static_cast<std::size_t>(panel.rows);
+  const auto groups_of_chunk = static_cast<std::size_t>(operand.chunk / operand.group);
+  int least = RowScales::none;
+  int most = -RowScales::none;
+  for (std::size_t g = 0; g < groups; ++g) {
+    if (scales.significands[g] == 0) continue;
+    least = std::min(least, scales.exponents[g]);
+    most = std::max(most,
+                    scales.exponents[g] + static_cast<int>(std::bit_width(scales.significands[g])));
+  }
+  if (most < least) least = most = 0;
+  range.base = least - 1;  // the bytes are twice the values
+  range.bits = most - least;
+  for (std::size_t c = 0; c < panel.chunk_max.size(); ++c) {
+    const std::size_t begin = c * groups_of_chunk;
+    const std::size_t end = std::min(begin + groups_of_chunk, groups);
+    int low = RowScales::none;
+    for (std::size_t g = begin; g < end; ++g) low = std::min(low, scales.exponents[g]);
+    panel.shifts[c * stride + lane] = low == RowScales::none ? 0 : low - least;
+    std::uint64_t largest = panel.chunk_max[c];
+    const auto integer = [&](std::size_t g) {
+      const std::uint32_t significand = scales.significands[g];
+      panel.scales[g * stride + lane] = {significand,
+                                         significand == 0 ? 0 : scales.exponents[g] - least};
+      // More than 16 bits pass no check and are kept out of the words.
+      const int up = std::min(scales.exponents[g] - low, 17);
+      const std::uint64_t x =
+          std::min(std::uint64_t{significand} << std::max(up, 0), std::uint64_t{0x10000});
+      largest = std::max(largest, x);
+      return static_cast<std::uint32_t>(x & 0xFFFFU);
+    };
+    for (std::size_t g = begin; g < end; g += 2) {
+      const std::uint32_t first = integer(g);
+      panel.scale_pairs[g / 2 * stride + lane] = first << 16 | integer(g + 1);
+    }
+    panel.chunk_max[c] = static_cast<std::uint32_t>(largest);
   }
 }
 
@@ -122,52 +190,28 @@ void pack_bytes(Operand& operand, const Tables& tables, std::int64_t first, int 
   const auto stride = static_cast<std::size_t>(panel.rows);
   const auto pairs = static_cast<std::size_t>(operand.pairs);
   const auto chunks = static_cast<std::size_t>(operand.chunks);
-  const auto groups_of_chunk = static_cast<std::size_t>(operand.chunk / operand.group);
-  panel.values.assign(pairs * static_cast<std::size_t>(operand.group / 2) * stride, 0);
-  panel.scale_pairs.assign(pairs * stride, 0);
-  panel.scales.assign(2 * pairs * stride, {});
+  panel.values.resize(pairs * static_cast<std::size_t>(operand.group / 2) * stride);
+  panel.scale_pairs.resize(pairs * stride);
+  panel.scales.resize(2 * pairs * stride);
+  panel.shifts.resize(chunks * stride);
   panel.chunk_max.assign(chunks, 0);
-  panel.shifts.assign(chunks * stride, 0);
-  std::vector<Number> scales;
+  if (count < panel.rows) {  // lanes without a row
+    std::fill(panel.values.begin(), panel.values.end(), 0);
+    std::fill(panel.scale_pairs.begin(), panel.scale_pairs.end(), 0);
+    std::fill(panel.scales.begin(), panel.scales.end(), Scale{});
+    std::fill(panel.shifts.begin(), panel.shifts.end(), 0);
+  }
+  RowScales scales;
   for (int r = 0; r < count; ++r) {
     const std::int64_t row = first + r;
     const auto lane = static_cast<std::size_t>(r);
     RowRange& range = operand.ranges[static_cast<std::size_t>(row)];
-    pack_values(operand, is_a ? unsigned_table : signed_table, row, panel.values.data() + lane,
-                panel.rows);
+    std::uint32_t* values = panel.values.data() + lane;
+    pack_values(operand, is_a ? unsigned_table : signed_table, row, values, panel.rows);
     read_scales(operand, tables, row, scales, range);
-    int least = 1 << 20;
-    int most = -(1 << 20);
-    for (const Number& s : scales) {
-      if (s.significand == 0) continue;
-      least = std::min(least, s.exponent);
-      most = std::max(most, s.exponent + static_cast<int>(std::bit_width(s.significand)));
-    }
-    if (most < least) least = most = 0;
-    range.base = least - 1;  // the bytes are twice the values
-    range.bits = most - least;
-    for (std::size_t c = 0; c < chunks; ++c) {
-      const std::size_t begin = c * groups_of_chunk;
-      const std::size_t end = std::min(begin + groups_of_chunk, 2 * pairs);
-      int low = 1 << 20;
-      for (std::size_t g = begin; g < end; ++g)
-        if (scales[g].significand != 0) low = std::min(low, scales[g].exponent);
-      if (low == 1 << 20) continue;
-      panel.shifts[c * stride + lane] = low - least;
-      for (std::size_t g = begin; g < end; ++g) {
-        const Number& s = scales[g];
-        if (s.significand == 0) continue;
-        if (s.negative) negate_group(operand, g, is_a, panel.values.data() + lane, panel.rows);
-        panel.scales[g * stride + lane] = {s.significand, s.exponent - least};
-        // More than 15 bits never pass the check: kept out of the words.
-        const int up = s.exponent - low;
-        const std::uint32_t integer = up + static_cast<int>(std::bit_width(s.significand)) > 16
-                                          ? 0x10000U
-                                          : s.significand << up;
-        panel.chunk_max[c] = std::max(panel.chunk_max[c], integer);
-        panel.scale_pairs[g / 2 * stride + lane] |= (integer & 0xFFFFU) << (g % 2 == 0 ? 16 : 0);
-      }
-    }
+    for (std::size_t g = 0; scales.any_negative && g < scales.negative.size(); ++g)
+      if (scales.negative[g] != 0) negate_group(operand, g, is_a, values, panel.rows);
+    pack_scales(operand, scales, range, lane, panel);
   }
   if (!is_a) pack_starts(operand, panel);
 }

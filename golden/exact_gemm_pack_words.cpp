@@ -32,40 +32,48 @@ struct LowNumber {
 class ChunkPacker {
  public:
   ChunkPacker(const Operand& operand, const Tables& tables)
-      : operand_(operand), tables_(tables), reader_(operand.source) {
+      : operand_(operand),
+        tables_(tables),
+        reader_(operand.source),
+        nibbles_(operand.format->element->storage_bits == 4),
+        magnitudes_(operand.format->element->negatives == formats::Negatives::sign_bit
+                        ? (1U << (operand.format->element->exponent_bits +
+                                  operand.format->element->mantissa_bits)) -
+                              1
+                        : 0xFFU) {
+    least_ = -none_16;
     for (std::uint32_t code = 0; code < 256; ++code) {
       const Number x = tables.element[code];
       special_[code] = x.kind != Number::Kind::finite;
       significands_[code] = static_cast<std::int16_t>(
           special_[code] ? 0 : (x.negative ? -1 : 1) * static_cast<int>(x.significand));
       exponents_[code] = static_cast<std::int16_t>(significands_[code] == 0 ? none_16 : x.exponent);
+      if (significands_[code] != 0) least_ = std::min(least_, x.exponent);
     }
+    words_.resize(64);
   }
 
   /// T, or `none` where all numbers are zero; marks specials and sets the late scale factor.
   int top(std::int64_t row, std::int64_t first, int count, RowRange& range, Scale& late) {
-    codes_.resize(static_cast<std::size_t>(count));
+    read_codes(row, first, count);
     scales_.clear();
     int top = none;
-    const int span = tables_.constant_scale ? count : 16;
-    for (int at = 0; at < count; at += span) {
-      const int end = std::min(at + span, count);
+    span_ = tables_.constant_scale
+                ? count
+                : static_cast<int>(std::min<std::int64_t>(operand_.chunk, reader_.block_cols()));
+    // Blocks are multiples of 16, chunks of at least 16 may begin within one.
+    if (!tables_.constant_scale && operand_.chunk % span_ != 0) span_ = 16;
+    if (!tables_.constant_scale && reader_.block_cols() % span_ != 0) span_ = 16;
+    for (int at = 0; at < count; at += span_) {
       Number s{.significand = 1};
       if (!tables_.constant_scale) s = tables_.scale[reader_.scale_code(row, first + at)];
       range.nan = range.nan || s.kind == Number::Kind::nan;
       range.infinite = range.infinite || s.kind == Number::Kind::infinity;
       if (operand_.late) {
         late = {s.significand, s.exponent};
-        late_negative_ = s.negative;
         s = Number{.negative = s.negative, .significand = s.significand == 0 ? 0U : 1U};
       }
-      int largest = none_16;
-      for (int i = at; i < end; ++i) {
-        const auto code = static_cast<std::uint8_t>(reader_.code(row, first + i));
-        codes_[static_cast<std::size_t>(i)] = code;
-        largest = std::max<int>(largest, exponents_[code]);
-        if (special_[code]) mark(code, range);
-      }
+      const int largest = largest_exponent(at, std::min(at + span_, count), range);
       if (s.significand != 0 && largest != none_16) top = std::max(top, largest + s.exponent);
       scales_.push_back(s);
     }
@@ -73,26 +81,33 @@ class ChunkPacker {
   }
 
   /// Plane 0 goes to `to`, two words each `stride`; the other numbers to `low`. Returns the planes.
-  int words(int top, int step, int lane, std::uint32_t* to, int stride,
-            std::vector<LowNumber>& low) const {
+  int words(int top, int lane, std::uint32_t* to, int stride, std::vector<LowNumber>& low) {
     int planes = 1;
-    const int span = tables_.constant_scale ? static_cast<int>(codes_.size()) : 16;
-    for (int i = 0; i < static_cast<int>(codes_.size()); ++i) {
-      const Number& s = scales_[static_cast<std::size_t>(i / span)];
-      const std::uint8_t code = codes_[static_cast<std::size_t>(i)];
-      int word = significands_[code] * static_cast<int>(s.significand);
-      if (word == 0) continue;
-      if (s.negative) word = -word;
-      const int below = top - (exponents_[code] + s.exponent);
-      if (below < step) {
-        word *= 1 << (step - 1 - below);
-        to[i / 2 * stride] |= std::uint32_t{static_cast<std::uint16_t>(word)} << (i % 2 * 16);
-        continue;
+    const int count = static_cast<int>(codes_.size());
+    for (int at = 0; at < count; at += span_) {
+      const Number& s = scales_[static_cast<std::size_t>(at / span_)];
+      if (s.significand == 0) continue;
+      const std::int16_t* table = words_of(top - s.exponent);
+      const int factor = (s.negative ? -1 : 1) * static_cast<int>(s.significand);
+      const int end = std::min(at + span_, count);
+      bool some_low = false;
+      int i = at;  // even: spans are
+      for (; i + 1 < end; i += 2) {
+        const std::uint8_t x = codes_[static_cast<std::size_t>(i)];
+        const std::uint8_t y = codes_[static_cast<std::size_t>(i) + 1];
+        const int low_word = table[x];
+        const int high_word = table[y];
+        some_low |=
+            (low_word == 0 && significands_[x] != 0) || (high_word == 0 && significands_[y] != 0);
+        to[i / 2 * stride] = static_cast<std::uint32_t>(low_word * factor & 0xFFFF) |
+                             static_cast<std::uint32_t>(high_word * factor) << 16;
       }
-      const int plane = below / step;
-      planes = std::max(planes, plane + 1);
-      word *= 1 << (step - 1 - below % step);
-      low.push_back({plane, i, lane, static_cast<std::int16_t>(word)});
+      if (i < end) {
+        const std::uint8_t x = codes_[static_cast<std::size_t>(i)];
+        some_low |= table[x] == 0 && significands_[x] != 0;
+        to[i / 2 * stride] = static_cast<std::uint32_t>(table[x] * factor & 0xFFFF);
+      }
+      if (some_low) planes = std::max(planes, low_words(at, end, top, lane, table, s, low));
     }
     return planes;
   }
@@ -100,20 +115,78 @@ class ChunkPacker {
  private:
   static constexpr int none_16 = -30000;
 
-  void mark(std::uint8_t code, RowRange& range) const {
-    const bool nan = tables_.element[code].kind == Number::Kind::nan;
-    range.nan = range.nan || nan;
-    range.infinite = range.infinite || !nan;
+  void read_codes(std::int64_t row, std::int64_t first, int count) {
+    codes_.resize(static_cast<std::size_t>(count));
+    if (nibbles_)
+      for (int i = 0; i < count; ++i)
+        codes_[static_cast<std::size_t>(i)] =
+            static_cast<std::uint8_t>(reader_.code(row, first + i));
+    else
+      std::copy_n(reader_.row_codes(row) + first, count, codes_.data());
+  }
+
+  /// Exponents grow with magnitudes, and NaN and infinities are the largest magnitudes.
+  int largest_exponent(int at, int end, RowRange& range) const {
+    std::uint8_t magnitude = 0;
+    for (int i = at; i < end; ++i)
+      magnitude = std::max(
+          magnitude, static_cast<std::uint8_t>(codes_[static_cast<std::size_t>(i)] & magnitudes_));
+    if (!special_[magnitude]) return exponents_[magnitude];
+    int largest = none_16;
+    for (int i = at; i < end; ++i) {
+      const std::uint8_t code = codes_[static_cast<std::size_t>(i)];
+      largest = std::max<int>(largest, exponents_[code]);
+      if (special_[code])
+        (tables_.element[code].kind == Number::Kind::nan ? range.nan : range.infinite) = true;
+    }
+    return largest;
+  }
+
+  /// Words of plane 0 by code, where the largest exponent is `top` over the scale factor's.
+  const std::int16_t* words_of(int top) {
+    const int step = operand_.plane_step;
+    const auto index =
+        static_cast<std::size_t>(std::clamp(top - least_, 0, static_cast<int>(words_.size()) - 1));
+    std::vector<std::int16_t>& table = words_[index];
+    if (!table.empty()) return table.data();
+    table.resize(256);
+    for (std::size_t code = 0; code < 256; ++code) {
+      const int below = least_ + static_cast<int>(index) - exponents_[code];
+      if (significands_[code] != 0 && below >= 0 && below < step)
+        table[code] = static_cast<std::int16_t>(significands_[code] * (1 << (step - 1 - below)));
+    }
+    return table.data();
+  }
+
+  int low_words(int at, int end, int top, int lane, const std::int16_t* table, const Number& s,
+                std::vector<LowNumber>& low) const {
+    const int step = operand_.plane_step;
+    int planes = 1;
+    for (int i = at; i < end; ++i) {
+      const std::uint8_t code = codes_[static_cast<std::size_t>(i)];
+      if (table[code] != 0 || significands_[code] == 0) continue;
+      const int below = top - (exponents_[code] + s.exponent);
+      const int plane = below / step;
+      planes = std::max(planes, plane + 1);
+      const int word = (s.negative ? -1 : 1) * significands_[code] *
+                       static_cast<int>(s.significand) * (1 << (step - 1 - below % step));
+      low.push_back({plane, i, lane, static_cast<std::int16_t>(word)});
+    }
+    return planes;
   }
 
   const Operand& operand_;
   const Tables& tables_;
   Reader reader_;
+  bool nibbles_;
+  std::uint32_t magnitudes_;
+  int least_ = 0;  ///< exponent of any number but zero
+  int span_ = 16;  ///< elements that share a scale factor
   std::array<std::int16_t, 256> significands_{}, exponents_{};
   std::array<bool, 256> special_{};
+  std::vector<std::vector<std::int16_t>> words_;
   std::vector<std::uint8_t> codes_;
   std::vector<Number> scales_;
-  bool late_negative_ = false;
 };
 
 /// Entries by plane and pair, from numbers in any order.
@@ -121,17 +194,29 @@ void build_list(std::vector<LowNumber>& numbers, int first_lane, int lanes, LowL
   std::stable_sort(numbers.begin(), numbers.end(), [](const LowNumber& x, const LowNumber& y) {
     return std::pair(x.plane, x.k / 2) < std::pair(y.plane, y.k / 2);
   });
+  int plane = 0;
+  int pair = -1;
   for (const LowNumber& x : numbers) {
     if (x.lane < first_lane || x.lane >= first_lane + lanes) continue;
-    const LowEntry entry{static_cast<std::uint8_t>(x.plane), static_cast<std::uint8_t>(x.k / 2)};
-    if (list.entries.empty() || list.entries.back().plane != entry.plane ||
-        list.entries.back().pair != entry.pair) {
-      list.entries.push_back(entry);
+    if (x.plane != plane || x.k / 2 != pair) {
+      for (; plane < x.plane; ++plane)  // entries of a plane begin where those before it end
+        list.first[static_cast<std::size_t>(plane) + 1] =
+            static_cast<std::uint16_t>(list.pairs.size());
+      pair = x.k / 2;
+      list.pairs.push_back(static_cast<std::uint8_t>(pair));
       list.values.resize(list.values.size() + static_cast<std::size_t>(lanes), 0);
     }
     list.values[list.values.size() - static_cast<std::size_t>(lanes - (x.lane - first_lane))] |=
         std::uint32_t{static_cast<std::uint16_t>(x.word)} << (x.k % 2 * 16);
   }
+  for (; plane < most_planes; ++plane)
+    list.first[static_cast<std::size_t>(plane) + 1] = static_cast<std::uint16_t>(list.pairs.size());
+  list.where.assign(static_cast<std::size_t>(most_planes * most_pairs), no_entry);
+  for (int p = 0; p < most_planes; ++p)
+    for (int e = 0; e < list.count(p); ++e)
+      list.where[static_cast<std::size_t>(p * most_pairs) +
+                 list.pairs[list.first[static_cast<std::size_t>(p)] +
+                            static_cast<std::size_t>(e)]] = static_cast<std::uint8_t>(e);
 }
 
 }  // namespace
@@ -148,7 +233,7 @@ void pack_words(Operand& operand, const Tables& tables, std::int64_t first, int 
   panel.low.resize(chunks);
   panel.planes.assign(chunks, 1);
   panel.shifts.assign(chunks * static_cast<std::size_t>(stride), 0);
-  if (operand.late) panel.scales.assign(panel.shifts.size(), {});
+  if (operand.late) panel.scales.assign(panel.shifts.size(), Scale{});
   std::vector<std::vector<LowNumber>> low(chunks);
   ChunkPacker packer(operand, tables);
   const Reader reader(operand.source);
@@ -167,14 +252,13 @@ void pack_words(Operand& operand, const Tables& tables, std::int64_t first, int 
       const int size = static_cast<int>(std::min<std::int64_t>(operand.chunk, operand.k - at));
       const std::size_t here =
           c * static_cast<std::size_t>(stride) + static_cast<std::size_t>(lane);
-      Scale late;
+      Scale late{};
       const int top = packer.top(row, at, size, range, late);
       panel.shifts[here] = none;
       if (top == none) continue;
-      const int planes =
-          packer.words(top, step, lane,
-                       panel.values.data() + c * pairs * static_cast<std::size_t>(stride) + lane,
-                       stride, low[c]);
+      const int planes = packer.words(
+          top, lane, panel.values.data() + c * pairs * static_cast<std::size_t>(stride) + lane,
+          stride, low[c]);
       if (planes > most_planes) range.bits = out_of_range;
       panel.planes[c] = std::max<std::uint8_t>(
           panel.planes[c], static_cast<std::uint8_t>(std::min(planes, most_planes)));

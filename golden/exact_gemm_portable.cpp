@@ -43,7 +43,7 @@ template <int columns>
 void word_sums(const WordJob& job, std::int32_t* sums) {
   for (int m = 0; m < job.rows; ++m)
     for (int n = 0; n < columns; ++n) {
-      std::uint32_t total = 0;
+      std::uint32_t total = job.add ? static_cast<std::uint32_t>(sums[m * b_rows + n]) : 0;
       for (int i = 0; i < job.count; ++i) {
         const std::uint32_t a = job.a[(job.a_index == nullptr ? i : job.a_index[i]) * job.rows + m];
         const std::uint32_t b =
@@ -66,13 +66,15 @@ void add_scaled(int rows, const std::int32_t* sums, const std::int64_t* left,
   add_scaled_loop(rows, sums, left, right, totals);
 }
 
+void add_late(const LateJob& job) { add_late_loop(job); }
+
 bool round(const RoundJob& job) { return round_loop(job); }
 
 }  // namespace
 
 const KernelTable& portable_kernels() {
-  static constexpr KernelTable table{byte_sums,   word_sums<32>, word_sums<16>,
-                                     add_shifted, add_scaled,    round};
+  static constexpr KernelTable table{byte_sums,  word_sums<32>, word_sums<16>, add_shifted,
+                                     add_scaled, add_late,      round};
   return table;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "golden/exact_gemm_round.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -15,8 +16,19 @@ using formats::RoundingMode;
 /// Exponents stay far from the ends of a double's range: scale factors and tensor scales are at
 /// least 2^-149 each, elements 2^-17, all below 2^129, 2^17 and a sum has fewer than 2^32 terms.
 double from_top_bits(std::uint64_t bits, bool below, bool negative, int exponent) {
-  const double x = std::ldexp(static_cast<double>(bits | (below ? 1U : 0U)), exponent);
+  const double x = static_cast<double>(bits | (below ? 1U : 0U)) *
+                   std::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent) << 52);
   return negative ? -x : x;
+}
+
+double round_128(Uint128 magnitude, bool negative, int exponent) {
+  const auto high = static_cast<std::uint64_t>(magnitude >> 64);
+  const auto low = static_cast<std::uint64_t>(magnitude);
+  const int width = static_cast<int>(high != 0 ? 64 + std::bit_width(high) : std::bit_width(low));
+  const int drop = std::max(0, width - 53);
+  const Uint128 top = magnitude >> drop;
+  return from_top_bits(static_cast<std::uint64_t>(top), (top << drop) != magnitude, negative,
+                       exponent + drop);
 }
 
 /// Of 256 bits, least significant first: times a factor.
@@ -83,6 +95,7 @@ double round_to_odd(Int128 sum, std::uint64_t left, std::uint64_t right, int exp
   if (sum == 0) return 0;
   const bool negative = sum < 0;
   const Uint128 magnitude = negative ? -static_cast<Uint128>(sum) : static_cast<Uint128>(sum);
+  if (left == 1 && right == 1) return round_128(magnitude, negative, exponent);
   // 128 + 48 + 48 bits at most.
   std::array<std::uint64_t, 4> limbs{static_cast<std::uint64_t>(magnitude),
                                      static_cast<std::uint64_t>(magnitude >> 64), 0, 0};
