@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stands in where the build has no CUDA compiler.
 #include "kernels/cuda/cuda_device.h"
+#include "kernels/cuda/mma_gemm.h"
 #include "kernels/cuda/probe.h"
 
 namespace assay::kernels {
@@ -19,6 +20,12 @@ ProbeCount probe_tiles(const ProbeInstruction&, const simulator::MmaUnit&, Probe
   return {};
 }
 std::string probe_gpu(int, std::string& reason) {
+  reason = "this build has no GPU code: nvcc was not found when it was configured";
+  return {};
+}
+
+double run_device_mma(const DeviceMmaCall&, int) { return 0; }
+std::string mma_gpu(int, std::string& reason) {
   reason = "this build has no GPU code: nvcc was not found when it was configured";
   return {};
 }
