@@ -60,7 +60,8 @@ def scale_factors(amax, rule, element, amax_tensor):
     """(stored scale factor of each block, tensor scale, what an element is multiplied or divided by)."""
     largest = LARGEST[element]
     if rule == "nvfp4":  # TransformerEngine
-        encode = (2688 / amax_tensor).clamp(max=FLT_MAX) if amax_tensor > 0 else torch.tensor(1.0)
+        # A tensor, not a number: PyTorch computes number / tensor as number * (1 / tensor), rounded twice.
+        encode = (torch.tensor(2688.0) / amax_tensor).clamp(max=FLT_MAX) if amax_tensor > 0 else torch.tensor(1.0)
         tensor_scale = 1 / encode
         scale = round_element((amax * (encode * torch.tensor(1 / 6.0))).clamp(max=FLT_MAX), "e4m3")
         return scale, tensor_scale, (1 / (scale * tensor_scale)).clamp(max=FLT_MAX)

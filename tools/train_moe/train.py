@@ -3,7 +3,7 @@
 """Trains a small mixture of experts on Python source, on a CPU in a minute or two, and records it.
 
     python3 train.py --preset softmax --out recordings/moe-softmax
-    python3 train.py --preset softmax --steps 600 --at 100 300 600 --out run      # run/step-100, ...
+    python3 train.py --preset softmax --steps 600 --at 100 300 600 --out run      # run-100, ...
     python3 train.py --preset softmax --resume model.pt --recipe nvfp4-w4a4 --steps 100 --truth qat.json
 
 `--recipe` trains under a recipe file with straight-through estimators, and `--truth` writes what became of
@@ -78,7 +78,7 @@ def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--preset", choices=PRESETS, default="softmax")
     p.add_argument("--out", help="folder of the recording")
-    p.add_argument("--at", type=int, nargs="*", default=[], help="steps to record, each in OUT/step-N")
+    p.add_argument("--at", type=int, nargs="*", default=[], help="steps to record, each in OUT-N")
     p.add_argument("--steps", type=int, default=600)
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--length", type=int, default=128)
@@ -134,7 +134,7 @@ def main():
         if step % max(1, args.steps // 10) == 0 or step == args.steps - 1:
             print(f"step {done + step} loss {loss.item():.4f} {time.time() - begin:.1f} s", flush=True)
         if step + 1 in args.at:
-            record(model, held_out, args, done + step + 1, os.path.join(args.out, f"step-{step + 1}"), facts)
+            record(model, held_out, args, done + step + 1, f"{args.out}-{done + step + 1}", facts)
     loss, choice = observe(model, held_out, args)
     if args.truth:
         changed = lambda other: [(a != b).any(-1).float().mean().item() for a, b in zip(clean_choice, other)]
