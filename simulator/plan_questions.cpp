@@ -62,6 +62,7 @@ class Maker {
     steps();
     bits();
     underflow();
+    flushes();
     for (int i = 0; i < 256; ++i) {
       dense(i % 4);
       cancel(i % 4 == 3 ? large_ : static_cast<int>(word(static_cast<std::uint64_t>(large_))));
@@ -164,6 +165,21 @@ class Maker {
         put(0, last - 1);
         put(1, last - s);
       }
+    }
+  }
+
+  /// A sum of normal FP32 numbers that is subnormal and negative, at the end of every 16 elements:
+  /// where units flush it to -0, chains from +0 end differently.
+  void flushes() {
+    constexpr int last_normal = -126;
+    if (t_.scale != nullptr || smallest(*t_.a) + smallest(*t_.b) >= last_normal) return;
+    const std::uint32_t quarter = 1U << (t_.a->mantissa_bits - 2) << t_.a->storage_shift;
+    begin();
+    for (std::int64_t k = 0; k < t_.k; k += 16) {
+      put(k + 4, last_normal);
+      q_.a[at(k + 4)] |= 2 * quarter;
+      put(k + 15, last_normal);
+      q_.a[at(k + 15)] = negative(*t_.a, q_.a[at(k + 15)] | 3 * quarter);
     }
   }
 

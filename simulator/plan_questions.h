@@ -8,7 +8,7 @@
 //   step    the same within the first elements: which k are added before one rounding.
 //   bits    the large product cancels within its step; s exponents lower a product of all ones
 //           shows how many of its bits the alignment keeps.
-//   under   products around the smallest FP16 and FP32 numbers.
+//   under   products around the smallest FP16 and FP32 numbers, sums below the smallest normal one.
 //   cancel  dense rows in which two products of different blocks cancel: what the additions in
 //           between rounded away remains.
 //   dense   everyday, wide and run-wise exponents; every D[i, j] among the first `dense_rows`

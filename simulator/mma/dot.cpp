@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <vector>
 
@@ -221,6 +223,38 @@ class Chain {
     return c;
   }
 
+  /// FP32 as this machine has it; subnormal inputs become +0, subnormal results a zero of their
+  /// sign.
+  std::uint32_t flushed() const {
+    const auto plus_zero = [](float x) {
+      return std::fabs(x) < std::numeric_limits<float>::min() ? 0.0F : x;
+    };
+    const auto signed_zero = [](float x) {
+      return std::fabs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0F, x) : x;
+    };
+    const auto input = [](const FormatSpec& spec, std::uint32_t code) {
+      const Number x = read(spec, code);
+      const float sign = x.negative ? -1.0F : 1.0F;
+      if (x.kind == Kind::nan) return std::numeric_limits<float>::quiet_NaN();
+      if (x.kind == Kind::infinite) return sign * std::numeric_limits<float>::infinity();
+      if (x.significand >> x.fraction_bits == 0) return 0.0F;  // subnormal, or a zero of any sign
+      return sign * std::ldexp(static_cast<float>(x.significand), x.exponent - x.fraction_bits);
+    };
+    float c = plus_zero(std::bit_cast<float>(o_.c));
+    for (std::size_t k = 0; k < o_.a.size(); k += step()) {
+      float pair[2] = {};
+      for (std::size_t i = 0; i < step(); i += 2) {
+        float product[2];
+        for (std::size_t j = 0; j < 2; ++j)
+          product[j] =
+              signed_zero(input(*model_.a, o_.a[k + i + j]) * input(*model_.b, o_.b[k + i + j]));
+        pair[i / 2] = signed_zero(product[0] + product[1]);
+      }
+      c = signed_zero(c + (step() == 4 ? signed_zero(pair[0] + pair[1]) : pair[0]));
+    }
+    return std::isnan(c) ? canonical_nan(*model_.d) : std::bit_cast<std::uint32_t>(c);
+  }
+
   /// Exact sums of a step and c in golden's arithmetic, one rounding each.
   std::uint32_t rounded() const {
     const formats::Policy policy = golden::policy_of(formats::ieee, *model_.d);
@@ -354,6 +388,8 @@ std::uint32_t dot(const MmaModel& model, const DotOperands& operands) {
       return chain.grouped();
     case Arithmetic::lowered:
       return chain.lowered();
+    case Arithmetic::flushed:
+      return chain.flushed();
     default:
       return chain.rounded();
   }

@@ -29,6 +29,11 @@ struct DotOperands {
 /// zero or a scale is. A group whose products cancel keeps its scales' exponent. The four terms and
 /// c are then aligned and added as in `fused`. The sign bit of a ue4m3 scale is ignored.
 ///
+/// `flushed` (AMD CDNA2; MMA-Sim, ftz_mul_add): inputs that are subnormal in their format, and C,
+/// become +0. Each product is rounded to FP32; of four, the first two and the last two are added,
+/// then those sums, then c and the sum. Every operation is one rounding to nearest even, after
+/// which a subnormal result is a zero of its sign.
+///
 /// `lowered` (what FP8 mma.sync of sm_90 and sm_100 becomes): operands widen to FP16. t1 is the
 /// fused sum over the k with k mod 4 in {0, 1}, from zero; t2 that over the others, from t1; both
 /// round to D's format by `conversion`. D = c + t2, one addition to nearest even.

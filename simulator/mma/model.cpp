@@ -95,6 +95,10 @@ void require_valid(const MmaModel& m) {
           "lowered takes 8-bit elements without scales, four at a time");
   require(m.arithmetic != Arithmetic::rounded || (m.conversion == Conversion::rne_fp32),
           "rounded sums end in rne_fp32");
+  require(m.arithmetic != Arithmetic::flushed ||
+              (m.conversion == Conversion::rne_fp32 && (m.step == 2 || m.step == 4) &&
+               m.a->storage_bits == 16 && m.b->storage_bits == 16 && m.scale == nullptr),
+          "flushed sums take 2 or 4 products of 16-bit elements and end in rne_fp32");
 }
 
 }  // namespace assay::simulator

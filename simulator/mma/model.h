@@ -34,6 +34,8 @@ enum class Arithmetic : std::uint8_t {
   lowered,  ///< FP8 mma.sync on units without it: two f16 sums, see dot.h
   rounded,  ///< the exact sum of `step` products and c, one rounding to nearest even; a step of 1
             ///< is a chain of fused multiply-adds
+  flushed,  ///< products and sums of neighbours (of `step`, two by two), then c: each one FP32
+            ///< operation to nearest even, subnormal numbers flushed to zero, see dot.h
 };
 
 /// The one rounding at the end of a step.

@@ -11,7 +11,8 @@
 namespace assay::simulator {
 namespace {
 
-constexpr std::array<std::string_view, 4> arithmetics{"fused", "grouped", "lowered", "rounded"};
+constexpr std::array<std::string_view, 5> arithmetics{"fused", "grouped", "lowered", "rounded",
+                                                      "flushed"};
 constexpr std::array<std::string_view, 4> conversions{"rz_fp32", "rz_e8m13", "rne_fp16",
                                                       "rne_fp32"};
 constexpr std::array<std::string_view, 2> zero_rules{"term", "floor"};

@@ -2,12 +2,14 @@
 #pragma once
 // The matrix units whose arithmetic has been published, one row per instruction and set of input
 // formats. A row stands for a model of every input format in it, and of every pair of two formats
-// where the instruction takes mixed operands. Units that are known only by a summary (AMD CDNA2 and
-// later, FP64) have no row: a guess would be worse than nothing.
+// where the instruction takes mixed operands. No row: AMD CDNA3's FP16, BF16, XF32 and FP8, whose
+// published model leaves open which exponent a zero takes; FP64, a chain of fused multiply-adds
+// whose codes do not fit the 32 bits of an operand here.
 //
 // Sources, cited by letter:
 //   X  Xie et al., MMA-Sim: Bit-Accurate Reference Model of Tensor Cores and Matrix Cores,
 //      arXiv 2511.10909
+//   M  microsoft/MMA-Sim, X's reference implementation (src/mmasim/mmasim/amd and arithmetic)
 //   K  Khattak and Mikaitis, Accurate Models of NVIDIA Tensor Cores, arXiv 2512.07004, and the
 //      vectors in their repository MATLAB-tensor-core
 
@@ -127,6 +129,11 @@ inline constexpr Row rows[] = {
   {"cdna1.mfma",      f32,      fp32, 1,  1,  0,  rne_fp32,  0,    published, no_gpu, "X", rounded},
   {"cdna1.mfma",      f16,      fp32, 4,  4,  0,  rne_fp32,  0,    published, no_gpu, "X", rounded},
   {"cdna1.mfma",      bf16,     fp32, 2,  2,  0,  rne_fp32,  0,    published, no_gpu, "X", rounded},
+  {"cdna2.mfma",      f32,      fp32, 1,  1,  0,  rne_fp32,  0,    published, no_gpu, "X, M", rounded},
+  {"cdna2.mfma",      f16,      fp32, 4,  4,  0,  rne_fp32,  0,    published, no_gpu, "X, M", flushed},
+  {"cdna2.mfma",      bf16,     fp32, 2,  2,  0,  rne_fp32,  0,    published, no_gpu, "X, M", flushed},
+  {"cdna2.mfma_1k",   bf16,     fp32, 4,  4,  0,  rne_fp32,  0,    published, no_gpu, "X, M", flushed},
+  {"cdna3.mfma",      f32,      fp32, 1,  1,  0,  rne_fp32,  0,    published, no_gpu, "X, M", rounded},
 };
 // clang-format on
 

@@ -40,7 +40,8 @@ class DoubleDot {
 
   /// Sums that are rounded once from all of their bits do not fit FP64.
   [[nodiscard]] static bool takes(const MmaModel& model) {
-    return model.arithmetic != Arithmetic::rounded && model.fraction_bits <= 35;
+    return model.arithmetic != Arithmetic::rounded && model.arithmetic != Arithmetic::flushed &&
+           model.fraction_bits <= 35;
   }
 
   [[nodiscard]] std::uint32_t operator()(const DotOperands& o) {

@@ -41,6 +41,9 @@ class GoldenDot {
         case Arithmetic::rounded:
           c = rounded(o, k, end, c);
           break;
+        case Arithmetic::flushed:
+          c = flushed(o, k, end, c);
+          break;
       }
     }
     return c;
@@ -148,6 +151,39 @@ class GoldenDot {
                                       std::uint32_t c) const {
     golden::Value sum = golden::decode(*model_.d, c);
     for (; k < end; ++k) sum = sum + a(o.a[k]).value * b(o.b[k]).value;
+    return golden::encode(*model_.d, sum, formats::RoundingMode::nearest_even,
+                          golden::policy_of(formats::ieee, *model_.d));
+  }
+
+  /// One FP32 operation: the exact value rounded, and flushed.
+  [[nodiscard]] static golden::Value once(const golden::Value& exact) {
+    const auto& f = formats::fp32;
+    const std::uint32_t code = golden::encode(f, exact, formats::RoundingMode::nearest_even,
+                                              golden::policy_of(formats::ieee, f));
+    const bool subnormal = (code & golden::magnitude_mask(f)) >> f.mantissa_bits == 0;
+    return golden::decode(f, subnormal ? code & golden::sign_mask(f) : code);
+  }
+  /// What is subnormal in the input's own format, and -0, is +0.
+  [[nodiscard]] static golden::Value input(const formats::FormatSpec& spec, std::uint32_t code) {
+    const bool none = (code & golden::magnitude_mask(spec)) >> spec.mantissa_bits == 0;
+    return none ? golden::Value::zero(false) : golden::decode(spec, code);
+  }
+  [[nodiscard]] std::uint32_t flushed(const DotOperands& o, std::size_t k, std::size_t end,
+                                      std::uint32_t c) const {
+    std::vector<golden::Value> terms;
+    for (; k < end; ++k) terms.push_back(once(input(*model_.a, o.a[k]) * input(*model_.b, o.b[k])));
+    while (terms.size() > 1) {
+      std::vector<golden::Value> sums;
+      for (std::size_t i = 0; i < terms.size(); i += 2)
+        sums.push_back(once(terms[i] + terms[i + 1]));
+      terms = std::move(sums);
+    }
+    // C is flushed where it enters; what a step leaves keeps the sign of its zero.
+    const golden::Value sum =
+        once((k == static_cast<std::size_t>(model_.step) ? input(*model_.d, c)
+                                                         : golden::decode(*model_.d, c)) +
+             terms[0]);
+    if (sum.is_nan()) return golden::magnitude_mask(*model_.d);
     return golden::encode(*model_.d, sum, formats::RoundingMode::nearest_even,
                           golden::policy_of(formats::ieee, *model_.d));
   }
