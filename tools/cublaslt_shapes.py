@@ -93,6 +93,10 @@ class TorchKernels:
         if not torch.cuda.is_available():
             print("cublaslt_shapes: PyTorch sees no GPU", file=sys.stderr)
             sys.exit(77)
+        try:
+            torch.backends.cuda.preferred_blas_library("cublaslt")  # torch.mm; _scaled_mm has no other
+        except (AttributeError, RuntimeError) as error:
+            print(f"cublaslt_shapes: torch.mm stays with cuBLAS: {error}", file=sys.stderr)
         self.types = {"e4m3": torch.float8_e4m3fn, "bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
         self.integers = {"e4m3": torch.uint8, "bf16": torch.int16, "fp16": torch.int16, "fp32": torch.int32}
         self.one = torch.ones((), device="cuda", dtype=torch.float32)
@@ -103,7 +107,7 @@ class TorchKernels:
         driver = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"], text=True,
                                 capture_output=True, check=False).stdout.strip() if shutil.which("nvidia-smi") else ""
         return {"gpu": torch.cuda.get_device_name(), "driver": driver, "torch": torch.__version__,
-                "cuda": torch.version.cuda,
+                "cuda": torch.version.cuda, "blas of torch.mm": str(torch.backends.cuda.preferred_blas_library()),
                 "reduced_precision_reduction": {"bf16": str(matmul.allow_bf16_reduced_precision_reduction),
                                                 "fp16": str(matmul.allow_fp16_reduced_precision_reduction)}}
 
