@@ -22,7 +22,9 @@ struct Target {
 constexpr std::array targets{
     Target{"cpu",
            [](std::string&) -> std::unique_ptr<DeviceUnderTest> { return make_cpu_device(); }},
-    Target{"cuda", [](std::string& reason) { return make_cuda_device(reason); }}};
+    Target{"cuda", [](std::string& reason) -> std::unique_ptr<DeviceUnderTest> {
+             return make_cuda_device(reason);
+           }}};
 
 constexpr std::string_view mutant_prefix = "mutants.";
 

@@ -11,6 +11,7 @@
 #include "tools/bench_codec.h"
 #include "tools/bench_errors.h"
 #include "tools/bench_golden.h"
+#include "tools/bench_gpu.h"
 #include "tools/bench_mma.h"
 #include "tools/verb.h"
 
@@ -23,11 +24,10 @@ struct Options {
   BenchCodecOptions codec;
   int threads = 0;  ///< 0: the suite's own
   std::string shape;
-  std::optional<int> device;
 };
 
 ExitCode run(const Options& options) {
-  constexpr std::array<std::string_view, 5> suites{"codec", "mma", "errors", "golden", "blocks"};
+  constexpr std::array<std::string_view, 6> suites{"codec", "mma", "errors", "golden", "blocks", "gpu"};
   BenchCodecOptions shared = options.codec;
   shared.elements = options.elements.value_or(shared.elements);
   if (options.threads != 0) shared.threads = options.threads;
@@ -47,14 +47,8 @@ ExitCode run(const Options& options) {
     blocks.elements = options.elements.value_or(blocks.elements);
     return bench_blocks(blocks) == 0 ? ExitCode::pass : ExitCode::fail;
   }
-  if (options.suite == suites[1] && options.device) {
-    const int code = bench_device_mma({.device = *options.device,
-                                       .repeats = shared.repeats,
-                                       .threads = shared.threads,
-                                       .seed = shared.seed,
-                                       .json = shared.json});
-    return static_cast<ExitCode>(code);
-  }
+  if (options.suite == suites[5])
+    return bench_gpu({shared.repeats, shared.seed, shared.json});
   if (options.suite == suites[1])
     return bench_mma({shared.repeats, shared.threads, shared.seed, shared.json}) == 0
                ? ExitCode::pass
@@ -70,15 +64,14 @@ Action declare_bench(CLI::App& app) {
          "SUITE", options->suite,
          "codec: the array codec and some block quantizers; blocks: the quantizers of all block "
          "formats; mma: the models of matrix units; errors: published quantization errors; "
-         "golden: the exact GEMM beside Eigen's")
+         "golden: the exact GEMM beside Eigen's; "
+         "gpu: the GPU kernels beside the copy bandwidth and cuBLAS")
       ->required();
   app.add_option("--elements", options->elements,
                  "codec: of each array (default 2^24); blocks, errors: samples (default 2^22)");
   app.add_option("--repeats", options->codec.repeats, "runs behind each median (default 5)");
   app.add_option("--shape", options->shape, "golden: of the product, in place of several")
       ->type_name("MxNxK");
-  app.add_option("--device", options->device, "mma: the models on this GPU, in place of the CPU")
-      ->type_name("N");
   app.add_option("--threads", options->threads,
                  "of the second column (default 2); golden: of the exact GEMM (default 1)")
       ->check(CLI::PositiveNumber);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stands in where the build has no CUDA compiler.
+#include "kernels/cuda/bench.h"
 #include "kernels/cuda/cuda_device.h"
-#include "kernels/cuda/mma_gemm.h"
 #include "kernels/cuda/probe.h"
 
 namespace assay::kernels {
 
-std::unique_ptr<DeviceUnderTest> make_cuda_device(std::string& reason) {
+std::unique_ptr<TypedDevice> make_cuda_device(std::string& reason) {
   reason = "this build has no GPU kernels: nvcc was not found when it was configured";
   return nullptr;
 }
@@ -24,10 +24,9 @@ std::string probe_gpu(int, std::string& reason) {
   return {};
 }
 
-double run_device_mma(const DeviceMmaCall&, int) { return 0; }
-std::string mma_gpu(int, std::string& reason) {
+bool bench(const BenchOptions&, BenchResult&, std::string& reason) {
   reason = "this build has no GPU code: nvcc was not found when it was configured";
-  return {};
+  return false;
 }
 
 }  // namespace cuda

@@ -5,6 +5,9 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
+#include <array>
+
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/gemm_w4a16.cuh"
 #include "kernels/cuda/qat.cuh"
@@ -17,12 +20,29 @@ namespace {
 using cuda::DeviceBuffer;
 using formats::ScaleLayout;
 
+/// The formats that the quantizers and dequantizers know.
+struct Quantized {
+  const formats::BlockFormat* format;
+  cuda::QuantizeOrder order;
+};
+constexpr std::array quantized{Quantized{&formats::nvfp4, cuda::QuantizeOrder::nvfp4_te},
+                               Quantized{&formats::nvfp4_divide, cuda::QuantizeOrder::nvfp4_divide},
+                               Quantized{&formats::mxfp4_floor, cuda::QuantizeOrder::mxfp4_floor},
+                               Quantized{&formats::mxfp4_rceil, cuda::QuantizeOrder::mxfp4_rceil},
+                               Quantized{&formats::deepseek_v4, cuda::QuantizeOrder::deepseek_v4}};
+const Quantized* find_quantized(const formats::BlockFormat* format) {
+  const auto* row = std::find_if(quantized.begin(), quantized.end(),
+                                 [&](const Quantized& q) { return q.format == format; });
+  return row == quantized.end() ? nullptr : row;
+}
+
 cuda::ScaleIndex scale_index(const formats::BlockScaledTensor& t) {
-  return {(t.cols + 15) / 16, t.scale_layout == ScaleLayout::swizzled_128x4};
+  const std::int64_t block = t.format->block.cols;
+  return {(t.cols + block - 1) / block, t.scale_layout == ScaleLayout::swizzled_128x4};
 }
 
 std::size_t scale_bytes(const formats::BlockScaledTensor& t) {
-  const std::int64_t blocks = (t.cols + 15) / 16;
+  const std::int64_t blocks = scale_index(t).blocks_per_row;
   if (t.scale_layout == ScaleLayout::row_major) return static_cast<std::size_t>(t.rows * blocks);
   return static_cast<std::size_t>((t.rows + 127) / 128 * 128 * ((blocks + 3) / 4 * 4));
 }
@@ -53,10 +73,11 @@ struct FakeQuantized {
     DeviceBuffer<std::uint8_t> codes(static_cast<std::size_t>(call.n * ((call.k + 1) / 2)));
     DeviceBuffer<std::uint8_t> scale_codes(static_cast<std::size_t>(call.n * blocks));
     const cuda::ScaleIndex index{blocks, false};
-    cuda::quantize_nvfp4(raw.data(), call.n, call.k, index, codes.data(), scale_codes.data(),
-                         tensor_scale.data());
-    cuda::dequantize_nvfp4(codes.data(), scale_codes.data(), tensor_scale.data(), call.n, call.k,
-                           index, value.data());
+    cuda::quantize(cuda::QuantizeOrder::nvfp4_te,
+                   {raw.data(), false, call.n, call.k, index, codes.data(), scale_codes.data(),
+                    tensor_scale.data()});
+    cuda::dequantize(codes.data(), scale_codes.data(), tensor_scale.data(), call.n, call.k, index,
+                     value.data());
     cuda::decode_scales(scale_codes.data(), call.n * blocks, scales.data());
   }
 
@@ -75,16 +96,17 @@ class CudaDevice final : public TypedDevice {
 
   std::vector<Claim> claims() const override {
     std::vector<Claim> all;
-    for (const ScaleLayout layout : {ScaleLayout::row_major, ScaleLayout::swizzled_128x4}) {
-      all.push_back({.operation = "quantize", .a = &formats::nvfp4, .scale_layout = layout});
-      all.push_back({.operation = "dequantize", .a = &formats::nvfp4, .scale_layout = layout});
-    }
+    for (const ScaleLayout layout : {ScaleLayout::row_major, ScaleLayout::swizzled_128x4})
+      for (const Quantized& row : quantized)
+        for (const char* operation : {"quantize", "dequantize"})
+          all.push_back({.operation = operation, .a = row.format, .scale_layout = layout});
     // The bf16 tensor cores of sm_90, sm_100 and sm_120 keep 25 fraction bits and truncate.
-    all.push_back({.operation = "gemm",
-                   .b = &formats::nvfp4,
-                   .accumulator = Accumulator::truncating,
-                   .fraction_bits = 25,
-                   .k_multiple = 16});
+    for (const formats::BlockFormat* format : {&formats::nvfp4, &formats::mxfp4_rceil})
+      all.push_back({.operation = "gemm",
+                     .b = format,
+                     .accumulator = Accumulator::truncating,
+                     .fraction_bits = 25,
+                     .k_multiple = format->block.cols});
     for (const formats::BlockFormat* format : {&formats::nvfp4, &formats::article_attention})
       for (const char* operation : {"qat_forward", "qat_backward"})
         all.push_back({.operation = operation,
@@ -97,7 +119,8 @@ class CudaDevice final : public TypedDevice {
 
   Status quantize(const Claim& claim, std::span<const float> x,
                   formats::BlockScaledTensor& out) const override {
-    if (claim.a != &formats::nvfp4) return Status::not_supported;
+    const Quantized* row = find_quantized(claim.a);
+    if (row == nullptr) return Status::not_supported;
     if (out.layout != formats::Layout::row_major) return Status::not_supported;
     out.codes.assign(static_cast<std::size_t>(out.rows * ((out.cols + 1) / 2)), 0);
     out.scales.assign(scale_bytes(out), 0);
@@ -108,31 +131,34 @@ class CudaDevice final : public TypedDevice {
     codes.fill(0xFF);
     scales.fill(0);  // the padding of the swizzled layout is read by the hardware: zero, not poison
     tensor_scale.fill(0xFF);
-    cuda::quantize_nvfp4(input.data(), out.rows, out.cols, scale_index(out), codes.data(),
-                         scales.data(), tensor_scale.data());
+    cuda::quantize(row->order, {input.data(), false, out.rows, out.cols, scale_index(out),
+                                codes.data(), scales.data(), tensor_scale.data()});
     codes.copy_to(out.codes);
     scales.copy_to(out.scales);
-    tensor_scale.copy_to({&out.tensor_scale, 1});
+    if (cuda::has_tensor_scale(row->order)) tensor_scale.copy_to({&out.tensor_scale, 1});
     return Status::ok;
   }
 
   Status dequantize(const Claim& claim, const formats::BlockScaledTensor& in,
                     std::span<float> out) const override {
-    if (claim.a != &formats::nvfp4) return Status::not_supported;
+    const Quantized* row = find_quantized(claim.a);
+    if (row == nullptr) return Status::not_supported;
     if (in.layout != formats::Layout::row_major) return Status::not_supported;
     DeviceBuffer<std::uint8_t> codes{std::span<const std::uint8_t>(in.codes)};
     DeviceBuffer<std::uint8_t> scales{std::span<const std::uint8_t>(in.scales)};
     DeviceBuffer<float> tensor_scale{std::span<const float>(&in.tensor_scale, 1)};
     DeviceBuffer<float> result(out.size());
     result.fill(0xFF);
-    cuda::dequantize_nvfp4(codes.data(), scales.data(), tensor_scale.data(), in.rows, in.cols,
-                           scale_index(in), result.data());
+    cuda::dequantize(codes.data(), scales.data(),
+                     cuda::has_tensor_scale(row->order) ? tensor_scale.data() : nullptr, in.rows,
+                     in.cols, scale_index(in), result.data());
     result.copy_to(out);
     return Status::ok;
   }
 
   Status gemm(const Claim& claim, const GemmCall& call) const override {
-    if (claim.a != nullptr || claim.b != &formats::nvfp4 || call.k % 16 != 0)
+    if (claim.a != nullptr || (claim.b != &formats::nvfp4 && claim.b != &formats::mxfp4_rceil) ||
+        call.k % claim.b->block.cols != 0)
       return Status::not_supported;
     DeviceBuffer<std::uint16_t> a(call.a_bf16);
     DeviceBuffer<std::uint8_t> codes{std::span<const std::uint8_t>(call.b->codes)};
@@ -148,11 +174,13 @@ class CudaDevice final : public TypedDevice {
                       .n = call.n,
                       .k = call.k,
                       .alpha = call.alpha,
-                      .tensor_scale = call.b->tensor_scale,
+                      .tensor_scale = claim.b == &formats::nvfp4 ? call.b->tensor_scale : 1.0F,
                       .beta = call.beta,
                       .c = call.beta == 0.0F ? nullptr : c.data(),
                       .bias = call.bias.empty() ? nullptr : bias.data(),
-                      .d = d.data()});
+                      .d = d.data(),
+                      .weights = claim.b == &formats::nvfp4 ? cuda::Fp4Weights::nvfp4
+                                                            : cuda::Fp4Weights::mxfp4});
     d.copy_to(call.d);
     return Status::ok;
   }
@@ -209,7 +237,7 @@ class CudaDevice final : public TypedDevice {
 
 }  // namespace
 
-std::unique_ptr<DeviceUnderTest> make_cuda_device(std::string& reason) {
+std::unique_ptr<TypedDevice> make_cuda_device(std::string& reason) {
   int count = 0;
   if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess || count == 0) {
     reason = std::string("no CUDA device: ") +

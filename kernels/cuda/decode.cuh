@@ -22,4 +22,12 @@ __device__ inline float decode_e2m1(int code) {
   return (code & 8) != 0 ? -magnitude : magnitude;
 }
 
+/// 2^(code - 127); 0xFF is NaN and 0x00 the FP32 subnormal 2^-127.
+__device__ inline float decode_e8m0(std::uint8_t code) {
+  const unsigned bits = code == 0xFFU ? 0x7FC00000U
+                        : code == 0   ? 0x00400000U
+                                      : unsigned{code} << 23;
+  return __uint_as_float(bits);
+}
+
 }  // namespace assay::kernels::cuda

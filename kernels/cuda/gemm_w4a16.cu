@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/decode.cuh"
+#include "kernels/cuda/fp4_registers.cuh"
 #include "kernels/cuda/gemm_w4a16.cuh"
 
 namespace assay::kernels::cuda {
@@ -40,7 +41,9 @@ __device__ void load_b(const GemmW4a16& p, std::int64_t row0, std::int64_t k0, T
     float high = 0.0F;
     if (row < p.n && k < p.k) {
       const int pair = p.b_codes[row * (p.k / 2) + k / 2];
-      const float scale = decode_ue4m3(p.b_scales[row * (p.k / 16) + k / 16]);
+      const float scale = p.weights == Fp4Weights::nvfp4
+                              ? decode_ue4m3(p.b_scales[row * (p.k / 16) + k / 16])
+                              : decode_e8m0(p.b_scales[row * (p.k / 32) + k / 32]);
       low = decode_e2m1(pair & 15) * scale;
       high = decode_e2m1(pair >> 4) * scale;
     }
@@ -62,14 +65,6 @@ __device__ void mma_m16n8k16(float (&d)[4], const std::uint32_t (&a)[4],
       "{%0,%1,%2,%3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
-
-__device__ void store(const GemmW4a16& p, std::int64_t row, std::int64_t col, float sum) {
-  if (row >= p.m || col >= p.n) return;
-  float result = p.alpha * p.tensor_scale * sum;
-  if (p.c != nullptr) result += p.beta * p.c[row * p.n + col];
-  if (p.bias != nullptr) result += p.bias[col];
-  p.d[row * p.n + col] = result;
 }
 
 __global__ void __launch_bounds__(kThreads) gemm_kernel(GemmW4a16 p) {
@@ -107,28 +102,28 @@ __global__ void __launch_bounds__(kThreads) gemm_kernel(GemmW4a16 p) {
     }
     __syncthreads();
   }
+  const float factor = p.alpha * p.tensor_scale;
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       const std::int64_t row = row0 + warp_row + i * 16 + lane_row;
       const std::int64_t col = col0 + warp_col + j * 8 + lane_k;
-      store(p, row, col, sum[i][j][0]);
-      store(p, row, col + 1, sum[i][j][1]);
-      store(p, row + 8, col, sum[i][j][2]);
-      store(p, row + 8, col + 1, sum[i][j][3]);
+#pragma unroll
+      for (int e = 0; e < 4; ++e)
+        if (row + e / 2 * 8 < p.m && col + e % 2 < p.n)
+          store_w4a16(p, factor, row + e / 2 * 8, col + e % 2, sum[i][j][e]);
     }
   }
 }
 
 }  // namespace
 
-void gemm_w4a16(const GemmW4a16& problem) {
-  if (problem.m == 0 || problem.n == 0) return;  // a grid without blocks is an error
+void launch_w4a16_tiled(const GemmW4a16& problem, cudaStream_t stream) {
   const dim3 grid(static_cast<unsigned>((problem.n + kTileN - 1) / kTileN),
                   static_cast<unsigned>((problem.m + kTileM - 1) / kTileM));
-  gemm_kernel<<<grid, kThreads>>>(problem);
-  check_kernel("gemm_w4a16");
+  gemm_kernel<<<grid, kThreads, 0, stream>>>(problem);
+  check(cudaGetLastError(), "gemm_w4a16");
 }
 
 }  // namespace assay::kernels::cuda

@@ -94,20 +94,22 @@ __global__ void estimate_kernel(Estimator estimator, const float* w, const float
   // 6 s has at most 3 + 24 + 24 significant bits, which double holds: the comparison is exact.
   const double limit =
       6.0 * fabs(double{scale}) * (tensor_scale == nullptr ? 1.0 : double{*tensor_scale});
-  float sum = isnan(scale) ? NAN : 0.0F;  // a poisoned block has no gradient of its scale
+  double sum = isnan(scale) ? NAN : 0.0;  // a poisoned block has no gradient of its scale
   for (int i = 0; i < width; ++i) {
     const float weight = w[first + i];
     const bool inside = fabs(double{weight}) <= limit;
-    const float gradient = dw[first + i];
+    const double gradient = dw[first + i];
     if (estimator == Estimator::lsq) {
-      const float slope =
-          inside ? (scale == 0.0F ? 0.0F : fake_quantized(weight, scale) - weight / scale)
-                 : copysignf(6.0F, weight) * (scale < 0.0F ? -1.0F : 1.0F);
+      const double slope = !inside ? copysign(6.0, double{weight}) * (scale < 0.0F ? -1.0 : 1.0)
+                           : scale == 0.0F
+                               ? 0.0
+                               : fake_quantized(weight, scale) - double{weight} / double{scale};
       sum += gradient * slope;
     }
     if (!inside) dw[first + i] = 0.0F;
   }
-  if (estimator == Estimator::lsq) dscale[id] = sum / sqrtf(6.0F * static_cast<float>(width));
+  // In FP64 and in this order, as the CPU kernel: the two agree to the bit.
+  if (estimator == Estimator::lsq) dscale[id] = static_cast<float>(1.0 / sqrt(6.0 * width) * sum);
 }
 
 __global__ void column_sums_kernel(const float* dy, std::int64_t rows, std::int64_t cols,

@@ -69,9 +69,8 @@ struct Measurement {
 [[nodiscard]] std::vector<std::pair<int, int>> common_rows(const std::vector<int>& a,
                                                            const std::vector<int>& b);
 
-/// `filter`: the operands that the recipe is applied to; empty: all that it names.
 [[nodiscard]] Measurement measure(const Graph& graph, const Forward& clean, const Recipe& recipe,
-                                  const ReplayOptions& options, const OperandFilter& filter = {});
+                                  const ReplayOptions& options);
 
 [[nodiscard]] std::vector<RouterMeasure> measure_routers(const Graph& graph, const Forward& clean,
                                                          const Forward& changed);
