@@ -27,7 +27,8 @@ struct Options {
 };
 
 ExitCode run(const Options& options) {
-  constexpr std::array<std::string_view, 6> suites{"codec", "mma", "errors", "golden", "blocks", "gpu"};
+  constexpr std::array<std::string_view, 6> suites{"codec",  "mma",    "errors",
+                                                   "golden", "blocks", "gpu"};
   BenchCodecOptions shared = options.codec;
   shared.elements = options.elements.value_or(shared.elements);
   if (options.threads != 0) shared.threads = options.threads;
@@ -47,8 +48,7 @@ ExitCode run(const Options& options) {
     blocks.elements = options.elements.value_or(blocks.elements);
     return bench_blocks(blocks) == 0 ? ExitCode::pass : ExitCode::fail;
   }
-  if (options.suite == suites[5])
-    return bench_gpu({shared.repeats, shared.seed, shared.json});
+  if (options.suite == suites[5]) return bench_gpu({shared.repeats, shared.seed, shared.json});
   if (options.suite == suites[1])
     return bench_mma({shared.repeats, shared.threads, shared.seed, shared.json}) == 0
                ? ExitCode::pass

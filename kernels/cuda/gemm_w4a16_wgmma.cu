@@ -15,7 +15,7 @@ namespace {
 
 constexpr int kStep = 64;      // of k: 128 bytes of bf16
 constexpr int kThreads = 256;  // no warp of its own for the copies: that leaves 255 registers
-constexpr unsigned kAcross = 8;
+[[maybe_unused]] constexpr unsigned kAcross = 8;  // only sm_90a has the kernel
 
 /// A block's part of the product: `columns` rows of activations by 64 * row_tiles weight rows for
 /// each of two warpgroups. Twice the weight rows halve the bytes of activations per product.

@@ -35,12 +35,13 @@ struct Piece {
     if constexpr (sizeof(In) == 4) {
 #pragma unroll
       for (const unsigned word : words) largest = max(largest, word & 0x7FFFFFFFU);
-      return largest;
-    }
+    } else {
 #pragma unroll
-    for (const unsigned word : words)
-      asm("max.u16x2 %0, %0, %1;" : "+r"(largest) : "r"(word & 0x7FFF7FFFU));
-    return max(largest << 16, largest & 0xFFFF0000U);
+      for (const unsigned word : words)
+        asm("max.u16x2 %0, %0, %1;" : "+r"(largest) : "r"(word & 0x7FFF7FFFU));
+      largest = max(largest << 16, largest & 0xFFFF0000U);
+    }
+    return largest;
   }
 };
 
