@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/network_run.h"
 
+#include <filesystem>
+
 #include "tools/progress.h"
 
 namespace assay::tools {
+
+simulator::Recording open_recording(const std::string& path) {
+  return simulator::Recording::open(path == "embedded" ? simulator::default_recording()
+                                                       : std::filesystem::path(path));
+}
 
 NetworkRun::NetworkRun(const simulator::Recording& recording,
                        const simulator::ReplayOptions& options)

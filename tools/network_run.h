@@ -4,11 +4,15 @@
 // attribute, ablate and schedule share.
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "analysis/forecast.h"
 
 namespace assay::tools {
+
+/// The recording at `path`, or the shipped one for `embedded`. Throws InputError.
+[[nodiscard]] simulator::Recording open_recording(const std::string& path);
 
 class NetworkRun {
  public:

@@ -41,6 +41,9 @@ Action declare_diff(CLI::App& app);
 Action declare_reproduce(CLI::App& app);
 Action declare_probe(CLI::App& app);
 Action declare_replay(CLI::App& app);
+Action declare_attribute(CLI::App& app);
+Action declare_ablate(CLI::App& app);
+Action declare_schedule(CLI::App& app);
 Action declare_bench(CLI::App& app);
 Action declare_mma(CLI::App& app);
 Action declare_gemm(CLI::App& app);
@@ -147,6 +150,19 @@ inline constexpr std::array verbs{
          "assay replay embedded --recipe nvfp4-w4a4 --both --html forecast.html\n"
          "assay replay my_recording --recipe my_recipe.json --json report.json\n",
          declare_replay},
+    Verb{"attribute", "say which operands of a network a recipe's error comes from",
+         "assay attribute embedded --recipe nvfp4-w4a4\n"
+         "assay attribute embedded --recipe nvfp4-w4a4 --without \"layer 5\"\n"
+         "assay attribute embedded --recipe mxfp4-rceil --measure --json blame.json\n",
+         declare_attribute},
+    Verb{"ablate", "price block sizes and scale rules of a network's weights",
+         "assay ablate embedded\n"
+         "assay ablate my_recording --class expert --json ablation.json\n",
+         declare_ablate},
+    Verb{"schedule", "say from which training step on a recipe is harmless",
+         "assay schedule run/step-100 run/step-300 run/step-1000 --recipe article\n"
+         "assay schedule run/step-100 run/step-1000 --recipe nvfp4 --max-flips 0.1\n",
+         declare_schedule},
     Verb{"bench", "measure how fast the codec is, beside the CUDA headers",
          "assay bench codec\n"
          "assay bench codec --elements 1048576 --threads 1\n",

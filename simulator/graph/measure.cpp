@@ -101,11 +101,11 @@ std::vector<std::pair<int, int>> common_rows(const std::vector<int>& a, const st
 }
 
 Measurement measure(const Graph& graph, const Forward& clean, const Recipe& recipe,
-                    const ReplayOptions& options) {
+                    const ReplayOptions& options, const OperandFilter& filter) {
   const OneThread one;
   const auto begin = std::chrono::steady_clock::now();
   Measurement out;
-  const RecipeOperands operands(graph, recipe, options);
+  const RecipeOperands operands(graph, recipe, options, filter);
   const Forward changed = run_forward(graph, operands);
   measure_linears(graph, clean, operands, out);
   measure_values(graph, clean, changed, out);

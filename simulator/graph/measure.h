@@ -69,8 +69,9 @@ struct Measurement {
 [[nodiscard]] std::vector<std::pair<int, int>> common_rows(const std::vector<int>& a,
                                                            const std::vector<int>& b);
 
+/// `filter`: the operands that the recipe is applied to; empty: all that it names.
 [[nodiscard]] Measurement measure(const Graph& graph, const Forward& clean, const Recipe& recipe,
-                                  const ReplayOptions& options);
+                                  const ReplayOptions& options, const OperandFilter& filter = {});
 
 [[nodiscard]] std::vector<RouterMeasure> measure_routers(const Graph& graph, const Forward& clean,
                                                          const Forward& changed);

@@ -85,12 +85,14 @@ void Predictor::prepare(const Recipe& recipe, const ReplayOptions& options) {
   }
 }
 
-void Predictor::price(const Recipe& recipe, const ReplayOptions& options, Prediction& out) {
+void Predictor::price(const Recipe& recipe, const ReplayOptions& options, const GroupFilter& filter,
+                      Prediction& out) {
   nsr_.assign(responses_.groups.size(), 0.0);
   gain_.assign(responses_.groups.size(), 1.0);
   std::map<std::pair<std::size_t, int>, PredictedOperand> shared;  // activations, priced once
   for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
     const OperandGroup& group = responses_.groups[g];
+    if (filter && !filter(group)) continue;
     for (std::size_t i = 0; i < group.nodes.size(); ++i) {
       const std::size_t node = group.nodes[i];
       const GraphNode& n = graph_.nodes[node];
@@ -155,11 +157,12 @@ void Predictor::linears(Prediction& out) const {
   }
 }
 
-Prediction Predictor::predict(const Recipe& recipe, const ReplayOptions& options) {
+Prediction Predictor::predict(const Recipe& recipe, const ReplayOptions& options,
+                              const GroupFilter& filter) {
   const OneThread one;
   const auto begin = std::chrono::steady_clock::now();
   Prediction out;
-  price(recipe, options, out);
+  price(recipe, options, filter, out);
   linears(out);
   routers(out);
   loss(out);

@@ -23,6 +23,7 @@
 // Uncertainty of a loss change: the first-order term of the noise, which has mean zero over noises
 // but not for the one rounding that a recipe makes: sqrt(sum_g v_g (dL/dd)^2).
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -91,6 +92,10 @@ struct Prediction {
   double seconds = 0.0;
 };
 
+/// True for the groups that the recipe is applied to; the others stay in high precision. Empty:
+/// all.
+using GroupFilter = std::function<bool(const OperandGroup&)>;
+
 /// Predicts recipes for one network; keeps the block statistics of every tensor and block shape it
 /// has met, so that a further recipe reads no tensor.
 class Predictor {
@@ -98,7 +103,8 @@ class Predictor {
   Predictor(const Graph& graph, const Forward& clean, Responses responses);
   /// Gathers the statistics that a recipe needs, ahead of predict().
   void prepare(const Recipe& recipe, const ReplayOptions& options);
-  [[nodiscard]] Prediction predict(const Recipe& recipe, const ReplayOptions& options);
+  [[nodiscard]] Prediction predict(const Recipe& recipe, const ReplayOptions& options,
+                                   const GroupFilter& filter = {});
   [[nodiscard]] const Responses& responses() const { return responses_; }
 
  private:
@@ -106,7 +112,8 @@ class Predictor {
     double weight = 1.0, activation = 1.0;
   };
   const BlockStatistics& statistics(std::size_t node, Role role, const OperandFormat& format);
-  void price(const Recipe& recipe, const ReplayOptions& options, Prediction& out);
+  void price(const Recipe& recipe, const ReplayOptions& options, const GroupFilter& filter,
+             Prediction& out);
   void linears(Prediction& out) const;
   void routers(Prediction& out) const;
   void loss(Prediction& out) const;
