@@ -32,12 +32,14 @@ double square(double v) { return v * v; }
 void rank(Attribution& out) {
   std::vector<double> predicted;
   std::vector<double> measured;
+  std::vector<double> alone;
   std::vector<double> nsr;
   std::vector<double> variance;
   std::vector<double> measured_variance;
   for (const Blame& b : out.blames) {
     predicted.push_back(b.kl);
     measured.push_back(b.measured_kl);
+    alone.push_back(b.alone_kl);
     nsr.push_back(b.nsr);
     if (b.variance.empty()) continue;
     variance.push_back(b.variance.back());
@@ -45,6 +47,8 @@ void rank(Attribution& out) {
   }
   out.tau_kl = kendall_tau(predicted, measured);
   out.naive_tau_kl = kendall_tau(nsr, measured);
+  out.alone_tau_kl = kendall_tau(predicted, alone);
+  out.naive_alone_tau_kl = kendall_tau(nsr, alone);
   if (variance.size() != nsr.size()) return;
   out.tau_router = kendall_tau(variance, measured_variance);
   out.naive_tau_router = kendall_tau(nsr, measured_variance);
@@ -104,6 +108,9 @@ Attribution attribute(const simulator::Graph& graph, const simulator::Forward& c
     const auto without =
         simulator::measure(graph, clean, recipe, options, operands_of(groups, others));
     blame.measured_kl = whole.loss.kl - without.loss.kl;
+    const auto only = [&](const OperandGroup& g) { return g.name == blame.group; };
+    blame.alone_kl =
+        simulator::measure(graph, clean, recipe, options, operands_of(groups, only)).loss.kl;
     for (std::size_t r = 0; r < whole.routers.size(); ++r) {
       blame.measured_variance.push_back(square(whole.routers[r].noise_sd) -
                                         square(without.routers[r].noise_sd));
@@ -120,6 +127,7 @@ nlohmann::ordered_json to_json(const Attribution& a) {
         {"group", b.group}, {"nsr", b.nsr}, {"kl", b.kl}, {"router_variance", b.variance}};
     if (a.measured) {
       j["measured_kl"] = b.measured_kl;
+      j["alone_kl"] = b.alone_kl;
       j["measured_router_variance"] = b.measured_variance;
     }
     blames.push_back(std::move(j));
@@ -135,6 +143,8 @@ nlohmann::ordered_json to_json(const Attribution& a) {
     out["measured_kl"] = a.measured_kl;
     out["kendall_tau"] = {{"kl", a.tau_kl},
                           {"naive_kl", a.naive_tau_kl},
+                          {"alone_kl", a.alone_tau_kl},
+                          {"naive_alone_kl", a.naive_alone_tau_kl},
                           {"last_router", a.tau_router},
                           {"naive_last_router", a.naive_tau_router}};
   }
@@ -157,9 +167,12 @@ std::string to_text(const Attribution& a, std::size_t top) {
   }
   if (a.measured) {
     text += fmt::format(
-        "Kendall's tau against leaving each group out: KL {:.2f} (ranking by the tensors' NSR "
-        "{:.2f}), last router {:.2f} ({:.2f})\n",
-        a.tau_kl, a.naive_tau_kl, a.tau_router, a.naive_tau_router);
+        "Kendall's tau (in brackets: of ranking by the tensors' NSR): against leaving each group "
+        "out, KL "
+        "{:.2f} ({:.2f}), last router {:.2f} ({:.2f}); against each group alone, KL {:.2f} "
+        "({:.2f})\n",
+        a.tau_kl, a.naive_tau_kl, a.tau_router, a.naive_tau_router, a.alone_tau_kl,
+        a.naive_alone_tau_kl);
   }
   return text;
 }

@@ -23,6 +23,7 @@ struct Blame {
   double nsr = 0.0;          ///< of the operands: the baseline that ranks by the tensors' own error
   double kl = 0.0;           ///< predicted part of the final logits' KL
   double measured_kl = 0.0;  ///< KL of the recipe less KL without this group
+  double alone_kl = 0.0;     ///< KL of this group alone: not drowned in the others' flips
   std::vector<double> variance;           ///< [router] predicted part of the logits' variance
   std::vector<double> measured_variance;  ///< [router] the same, measured
 };
@@ -35,8 +36,9 @@ struct Attribution {
   double gain_and_flips = 0.0;  ///< predicted KL that no group owns: gain and flips, not in `kl`
   double measured_kl = 0.0;
   std::vector<Blame> blames;  ///< largest predicted KL first
-  /// Kendall's tau of prediction and measurement; `naive`: of the operands' NSR and measurement.
-  double tau_kl = 0.0, naive_tau_kl = 0.0;
+  /// Kendall's tau of prediction and measurement; `naive`: of the operands' NSR and
+  /// measurement; `alone`: against quantizing one group alone.
+  double tau_kl = 0.0, naive_tau_kl = 0.0, alone_tau_kl = 0.0, naive_alone_tau_kl = 0.0;
   double tau_router = 0.0, naive_tau_router = 0.0;  ///< of the last router's variance
 };
 

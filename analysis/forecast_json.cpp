@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/forecast.h"
+#include "analysis/statistics.h"
 
 namespace assay::analysis {
 namespace {
@@ -86,7 +87,26 @@ Json measured_json(const simulator::Measurement& m) {
           {"routers", list(m.routers, measured_router)},
           {"operands", list(m.operands, value_error)},
           {"linears", list(m.linears, value_error)},
-          {"values", list(m.values, value_error)}};
+          {"values", list(m.values, value_error)},
+          {"gradients", list(m.gradients, value_error)}};
+}
+
+/// The middle and the worst of the weight gradients.
+std::string gradient_line(const simulator::Measurement& m) {
+  std::vector<double> nsr;
+  std::vector<double> cosine;
+  std::vector<double> bias;
+  for (const auto& g : m.gradients) {
+    nsr.push_back(g.error.nsr);
+    cosine.push_back(g.cosine);
+    bias.push_back(g.error.gain - 1);
+  }
+  if (nsr.empty()) return "";
+  return fmt::format(
+      "  weight gradients, measured: NSR {:.3e} (largest {:.3e}), cosine {:.4f} (smallest {:.4f}), "
+      "bias {:+.4f}\n",
+      quantile(nsr, 0.5), quantile(nsr, 1), quantile(cosine, 0.5), quantile(cosine, 0),
+      quantile(bias, 0.5));
 }
 
 Json predicted_json(const simulator::Prediction& p) {
@@ -189,6 +209,7 @@ std::string to_text(const NetworkReport& report) {
       const auto& l = f.measured->loss;
       text += fmt::format("  measured   loss {:+.5f} +- {:.5f}  KL {:.5f}  {:.4f} s\n", l.change,
                           l.standard_error, l.kl, f.measured->seconds);
+      text += gradient_line(*f.measured);
     }
     const std::size_t routers =
         f.measured ? f.measured->routers.size() : f.predicted->routers.size();

@@ -40,6 +40,7 @@ std::string to_html(const Report& report) {
   std::string what;
   if (!report.certifications.empty()) what = "kernel certificates";
   if (!report.replays.empty()) what += (what.empty() ? "" : " and ") + std::string("recipe replay");
+  if (report.network) what += (what.empty() ? "" : " and ") + std::string("network forecast");
   std::string out = fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>"
@@ -50,6 +51,7 @@ std::string to_html(const Report& report) {
       escape(what.empty() ? "empty report" : what), style_sheet(), escape(e.version),
       escape(e.commit), escape(e.compiler), report.seed);
   out += certify_section(report);
+  out += network_section(report);
   out += replay_section(report);
   out += format_section(report);
   if (!e.command.empty()) {

@@ -21,6 +21,8 @@ namespace assay::analysis {
 [[nodiscard]] std::string badge(proptests::Status status);
 /// The place of a counterexample on the page; devices count from 0.
 [[nodiscard]] std::string anchor(std::size_t device, std::string_view property);
+/// Empty where no whole network was run.
+[[nodiscard]] std::string network_section(const Report& report);
 [[nodiscard]] std::string replay_section(const Report& report);
 /// What the formats of the report are: the E2M1 number line, with the codes used in the replays.
 [[nodiscard]] std::string format_section(const Report& report);

@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "simulator/error_figures.h"
+#include "simulator/graph/backward.h"
 #include "simulator/graph/one_thread.h"
 #include "simulator/linear_replay.h"
 
@@ -50,6 +52,42 @@ void measure_linears(const Graph& graph, const Forward& clean, const RecipeOpera
     }
     const Matrix y = x_hat * operands.weight(graph, i).transpose();
     out.linears.push_back(labelled(compare(clean.values[i], y), graph, i, Role::output));
+  }
+}
+
+/// d loss / d output of a linear as the recipe's backward products see it.
+class RecipeGradients : public GradientOperands {
+ public:
+  RecipeGradients(const Recipe& recipe, const ReplayOptions& options, OperandFilter filter)
+      : recipe_(recipe), options_(options), filter_(std::move(filter)) {}
+  void output_gradient(const Graph& graph, std::size_t node, Matrix& dy) const override {
+    const GraphNode& n = graph.nodes[node];
+    const OperandFormat format = node_treatment(n, recipe_, options_).gradient;
+    if (!quantizes(format, recipe_) || (filter_ && !filter_(node, Role::output_grad))) return;
+    dy = quantized_operand(dy, format, tensor_seed(options_.seed, n.id + ".output_grad"));
+  }
+
+ private:
+  const Recipe& recipe_;
+  const ReplayOptions& options_;
+  OperandFilter filter_;
+};
+
+/// Weight gradients of two executions, each with its own routing.
+void measure_gradients(const Graph& graph, const Forward& clean, const Forward& changed,
+                       const RecipeOperands& operands, const RecipeGradients& gradients,
+                       Measurement& out) {
+  const auto seed = [&](const Forward& run) {
+    return std::map<std::size_t, Matrix>{
+        {graph.logits, cross_entropy_backward(run.values[graph.logits], graph.targets)}};
+  };
+  const Backward before = run_backward(graph, {}, clean, seed(clean));
+  const Backward after = run_backward(graph, operands, changed, seed(changed), gradients);
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Matrix& a = before.weights[i];
+    const Matrix& b = after.weights[i];
+    if (graph.nodes[i].kind != OpKind::linear || a.size() == 0 || a.size() != b.size()) continue;
+    out.gradients.push_back(labelled(compare(a, b), graph, i, Role::output_grad));
   }
 }
 
@@ -112,6 +150,7 @@ Measurement measure(const Graph& graph, const Forward& clean, const Recipe& reci
   out.routers = measure_routers(graph, clean, changed);
   out.loss = measure_loss(graph, clean, changed);
   out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  measure_gradients(graph, clean, changed, operands, RecipeGradients(recipe, options, filter), out);
   return out;
 }
 

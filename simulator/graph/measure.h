@@ -55,12 +55,13 @@ struct LossMeasure {
 };
 
 struct Measurement {
-  std::vector<ValueError> operands;  ///< quantized weights and activations, of the clean execution
-  std::vector<ValueError> linears;   ///< outputs on the clean operands: each linear alone
-  std::vector<ValueError> values;    ///< every op, free-running
+  std::vector<ValueError> operands;   ///< quantized weights and activations, of the clean execution
+  std::vector<ValueError> linears;    ///< outputs on the clean operands: each linear alone
+  std::vector<ValueError> values;     ///< every op, free-running
+  std::vector<ValueError> gradients;  ///< d loss / d weight of each linear; gain - 1 is its bias
   std::vector<RouterMeasure> routers;
   LossMeasure loss;
-  double seconds = 0.0;  ///< of the quantized execution and its figures, one thread
+  double seconds = 0.0;  ///< of the quantized forward execution and its figures, one thread
 };
 
 [[nodiscard]] ValueError compare(const Matrix& y, const Matrix& changed);

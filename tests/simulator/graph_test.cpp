@@ -101,6 +101,8 @@ TEST(Graph, TheControlChangesNothing) {
   EXPECT_TRUE(m.operands.empty());
   EXPECT_EQ(m.loss.change, 0);
   EXPECT_EQ(m.loss.kl, 0);
+  EXPECT_FALSE(m.gradients.empty());
+  for (const auto& v : m.gradients) EXPECT_EQ(v.worst, 0) << v.op;
   for (const auto& v : m.values) EXPECT_EQ(v.worst, 0) << v.op;
   for (const auto& r : m.routers) EXPECT_EQ(r.flips, 0U);
 }

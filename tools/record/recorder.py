@@ -111,6 +111,9 @@ class Recorder:
               tokens=None, targets=None, keep=None):
         """Writes recording.json, weights.safetensors and activations.safetensors; `keep`: only these roles."""
         os.makedirs(folder, exist_ok=True)
+        # recording.json is written last, so a killed recording has none; nor may it have an older one.
+        if os.path.exists(os.path.join(folder, "recording.json")):
+            os.remove(os.path.join(folder, "recording.json"))
         graph = self.model.graph() if hasattr(self.model, "graph") else self._flat_graph()
         book = _Book(self._cast)
         ops = {op["id"]: op for op in graph}
