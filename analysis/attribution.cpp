@@ -32,12 +32,14 @@ double square(double v) { return v * v; }
 void rank(Attribution& out) {
   std::vector<double> predicted;
   std::vector<double> measured;
+  std::vector<double> only;
   std::vector<double> alone;
   std::vector<double> nsr;
   std::vector<double> variance;
   std::vector<double> measured_variance;
   for (const Blame& b : out.blames) {
-    predicted.push_back(b.kl);
+    predicted.push_back(b.without_kl);
+    only.push_back(b.only_kl);
     measured.push_back(b.measured_kl);
     alone.push_back(b.alone_kl);
     nsr.push_back(b.nsr);
@@ -47,7 +49,7 @@ void rank(Attribution& out) {
   }
   out.tau_kl = kendall_tau(predicted, measured);
   out.naive_tau_kl = kendall_tau(nsr, measured);
-  out.alone_tau_kl = kendall_tau(predicted, alone);
+  out.alone_tau_kl = kendall_tau(only, alone);
   out.naive_alone_tau_kl = kendall_tau(nsr, alone);
   if (variance.size() != nsr.size()) return;
   out.tau_router = kendall_tau(variance, measured_variance);
@@ -108,7 +110,9 @@ Attribution attribute(const simulator::Graph& graph, const simulator::Forward& c
     const auto without =
         simulator::measure(graph, clean, recipe, options, operands_of(groups, others));
     blame.measured_kl = whole.loss.kl - without.loss.kl;
+    blame.without_kl = p.loss.kl - predictor.predict(recipe, options, others).loss.kl;
     const auto only = [&](const OperandGroup& g) { return g.name == blame.group; };
+    blame.only_kl = predictor.predict(recipe, options, only).loss.kl;
     blame.alone_kl =
         simulator::measure(graph, clean, recipe, options, operands_of(groups, only)).loss.kl;
     for (std::size_t r = 0; r < whole.routers.size(); ++r) {
@@ -128,6 +132,8 @@ nlohmann::ordered_json to_json(const Attribution& a) {
     if (a.measured) {
       j["measured_kl"] = b.measured_kl;
       j["alone_kl"] = b.alone_kl;
+      j["predicted_without_kl"] = b.without_kl;
+      j["predicted_alone_kl"] = b.only_kl;
       j["measured_router_variance"] = b.measured_variance;
     }
     blames.push_back(std::move(j));

@@ -22,6 +22,8 @@ struct Blame {
   std::string group;
   double nsr = 0.0;          ///< of the operands: the baseline that ranks by the tensors' own error
   double kl = 0.0;           ///< predicted part of the final logits' KL
+  double without_kl = 0.0;   ///< predicted, gain and flips included: KL less KL without this group
+  double only_kl = 0.0;      ///< predicted, gain and flips included: KL of this group alone
   double measured_kl = 0.0;  ///< KL of the recipe less KL without this group
   double alone_kl = 0.0;     ///< KL of this group alone: not drowned in the others' flips
   std::vector<double> variance;           ///< [router] predicted part of the logits' variance
