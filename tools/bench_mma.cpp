@@ -14,6 +14,7 @@
 #include "simulator/atomic_file.h"
 #include "simulator/mma/dot.h"
 #include "simulator/mma/fast.h"
+#include "tools/random_codes.h"
 
 namespace assay::tools {
 namespace {
@@ -29,23 +30,6 @@ constexpr const char* names[] = {
     "ada.mma.e5m2.f16",           "hopper.wgmma.bf16.f32",        "hopper.wgmma.f16.f16",
     "blackwell.tcgen05.e4m3.f32", "blackwell.tcgen05.mxe4m3.f32", "blackwell.tcgen05.nvfp4.f32",
     "blackwell.tcgen05.mxfp4.f32"};
-
-/// Finite codes of everyday exponents, all mantissas and signs.
-std::vector<std::uint32_t> random_codes(const formats::FormatSpec& spec, std::int64_t count,
-                                        std::mt19937_64& random) {
-  std::vector<std::uint32_t> codes(static_cast<std::size_t>(count));
-  const int m = spec.mantissa_bits;
-  for (auto& code : codes) {
-    const auto word = static_cast<std::uint32_t>(random() >> 32);
-    const int fields = (1 << spec.exponent_bits) - 1;
-    const int field = std::clamp(spec.bias + static_cast<int>(word >> 16) % 4 - 2, 0, fields - 1);
-    const std::uint32_t sign = spec.sign_bits == 0 ? 0 : word >> 8 & 1U;
-    code = (sign << (m + spec.exponent_bits) | static_cast<std::uint32_t>(field) << m |
-            (word & ((1U << m) - 1)))
-           << spec.storage_shift;
-  }
-  return codes;
-}
 
 MmaOperand random_operand(const MmaModel& model, Side side, std::mt19937_64& random) {
   const auto& spec = side == Side::a ? *model.a : *model.b;

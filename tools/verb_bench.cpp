@@ -24,6 +24,7 @@ struct Options {
   BenchCodecOptions codec;
   int threads = 0;  ///< 0: the suite's own
   std::string shape;
+  std::optional<int> device;
 };
 
 ExitCode run(const Options& options) {
@@ -49,6 +50,14 @@ ExitCode run(const Options& options) {
     return bench_blocks(blocks) == 0 ? ExitCode::pass : ExitCode::fail;
   }
   if (options.suite == suites[5]) return bench_gpu({shared.repeats, shared.seed, shared.json});
+  if (options.suite == suites[1] && options.device) {
+    const int code = bench_device_mma({.device = *options.device,
+                                       .repeats = shared.repeats,
+                                       .threads = shared.threads,
+                                       .seed = shared.seed,
+                                       .json = shared.json});
+    return static_cast<ExitCode>(code);
+  }
   if (options.suite == suites[1])
     return bench_mma({shared.repeats, shared.threads, shared.seed, shared.json}) == 0
                ? ExitCode::pass
@@ -72,6 +81,8 @@ Action declare_bench(CLI::App& app) {
   app.add_option("--repeats", options->codec.repeats, "runs behind each median (default 5)");
   app.add_option("--shape", options->shape, "golden: of the product, in place of several")
       ->type_name("MxNxK");
+  app.add_option("--device", options->device, "mma: the models on this GPU, in place of the CPU")
+      ->type_name("N");
   app.add_option("--threads", options->threads,
                  "of the second column (default 2); golden: of the exact GEMM (default 1)")
       ->check(CLI::PositiveNumber);

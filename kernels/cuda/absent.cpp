@@ -2,6 +2,7 @@
 // Stands in where the build has no CUDA compiler.
 #include "kernels/cuda/bench.h"
 #include "kernels/cuda/cuda_device.h"
+#include "kernels/cuda/mma_gemm.h"
 #include "kernels/cuda/probe.h"
 
 namespace assay::kernels {
@@ -27,6 +28,12 @@ std::string probe_gpu(int, std::string& reason) {
 bool bench(const BenchOptions&, BenchResult&, std::string& reason) {
   reason = "this build has no GPU code: nvcc was not found when it was configured";
   return false;
+}
+
+double run_device_mma(const DeviceMmaCall&, int) { return 0; }
+std::string mma_gpu(int, std::string& reason) {
+  reason = "this build has no GPU code: nvcc was not found when it was configured";
+  return {};
 }
 
 }  // namespace cuda
