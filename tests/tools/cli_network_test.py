@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs that run a whole recorded network: what they print, and what they refuse, in one sentence with exit 4."""
+import json
+import os
+import shutil
+import subprocess
+import unittest
+
+from cli_fixture import ASSAY, SOURCE, CliTest
+
+RECORDINGS = SOURCE / "simulator" / "recordings"
+SMALL = RECORDINGS / "moe-softmax-100"
+
+
+def run(*arguments):
+    return subprocess.run([ASSAY, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+
+
+class Network(CliTest):
+    def test_both_reports_predictions_beside_measurements(self):
+        out = self.folder / "report.json"
+        page = self.folder / "report.html"
+        self.passes("replay", SMALL, "--recipe", "nvfp4-w4a4", "--both", "--samples", "1", "--json", out, "--html", page)
+        network = json.loads(out.read_text())["network"]
+        forecast = network["forecasts"][0]
+        self.assertEqual(len(forecast["predicted"]["routers"]), len(forecast["measured"]["routers"]))
+        self.assertTrue(forecast["measured"]["gradients"])
+        self.assertGreater(len(network["agreement"]), 4)
+        self.assertIn("The network as a whole", page.read_text())
+
+    def test_attribution_adds_up(self):
+        out = self.folder / "blame.json"
+        self.passes("attribute", SMALL, "--recipe", "mxfp4-rceil", "--samples", "1", "--json", out)
+        blame = json.loads(out.read_text())
+        self.assertAlmostEqual(sum(g["kl"] for g in blame["groups"]), blame["kl"], delta=1e-12)
+        without = self.folder / "without.json"
+        self.passes("attribute", SMALL, "--recipe", "mxfp4-rceil", "--samples", "1", "--without", "layer 0",
+                    "--json", without)
+        kept = {g["group"]: g["kl"] for g in json.loads(without.read_text())["groups"]}
+        self.assertEqual(kept, {g["group"]: g["kl"] for g in blame["groups"] if "layer 0" not in g["group"]})
+
+    def test_larger_blocks_of_one_rule_are_worse(self):
+        out = self.folder / "ablation.json"
+        self.passes("ablate", SMALL, "--class", "expert", "--samples", "1", "--json", out)
+        rows = [r for r in json.loads(out.read_text())["rows"] if r["format"] == "fp4-fp32"]
+        nsr = [r["nsr"] for r in rows]
+        self.assertEqual([r["block"] for r in rows], ["16", "32", "64", "128", "row", "tensor"])
+        self.assertEqual(nsr, sorted(nsr))
+
+    def test_a_schedule_follows_the_steps(self):
+        out = self.folder / "schedule.json"
+        self.passes("schedule", RECORDINGS / "moe-softmax-300", SMALL, "--recipe", "article", "--samples", "1",
+                    "--max-flips", "1", "--max-loss", "100", "--json", out)
+        plan = json.loads(out.read_text())
+        self.assertEqual([p["part"] for p in plan["parts"]], ["attention", "expert", "all"])
+        for part in plan["parts"]:
+            self.assertEqual([m["step"] for m in part["steps"]], [100, 300])
+            self.assertEqual(part["earliest_step"], 100)  # everything is allowed
+
+    def test_nothing_to_do_is_said(self):
+        for verb in ("attribute", "schedule"):
+            self.assertEqual(run(verb, SMALL, "--recipe", "bf16", "--samples", "1").returncode, 5, verb)
+
+
+class BadRecordings(CliTest):
+    def refused(self, damage, sentence):
+        folder = self.folder / "recording"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(SMALL, folder)
+        damage(folder)
+        r = run("replay", folder, "--recipe", "nvfp4", "--both")
+        self.assertEqual(r.returncode, 4, r.stderr)
+        self.assertRegex(r.stderr, sentence)
+        self.assertEqual(r.stderr.count("\n"), 1)
+
+    def edited(self, change):
+        def damage(folder):
+            path = folder / "recording.json"
+            document = json.loads(path.read_text())
+            change(document)
+            path.write_text(json.dumps(document))
+        return damage
+
+    def test_a_killed_recording(self):
+        self.refused(lambda f: (f / "recording.json").unlink(), "recording.json")
+
+    def test_truncated_weights(self):
+        self.refused(lambda f: os.truncate(f / "weights.safetensors", 10000), "truncated")
+
+    def test_a_nan(self):
+        def damage(folder):
+            path = folder / "weights.safetensors"
+            data = bytearray(path.read_bytes())
+            data[-2:] = b"\xc0\x7f"
+            path.write_bytes(data)
+        self.refused(damage, "NaN")
+
+    def test_another_version(self):
+        self.refused(self.edited(lambda d: d.update(version=2)), "version 2")
+
+    def test_a_missing_weight(self):
+        linear = lambda d: next(o for o in d["ops"] if o["id"] == "layers.0.k")  # noqa: E731
+        self.refused(self.edited(lambda d: linear(d)["tensors"].clear()), "layers.0.k.*weight")
+
+    def test_more_choices_than_experts(self):
+        top = lambda d: next(o for o in d["ops"] if o["kind"] == "top_k")  # noqa: E731
+        self.refused(self.edited(lambda d: top(d)["numbers"].update(k=99)), "chooses 99 of 8")
+
+    def test_steps_of_two_networks_are_no_schedule(self):
+        r = run("schedule", SMALL, RECORDINGS / "moe-sigmoid-1000", "--recipe", "nvfp4")
+        self.assertEqual((r.returncode, r.stderr.count("\n")), (4, 1))
+        r = run("schedule", SMALL, SMALL, "--recipe", "nvfp4")
+        self.assertIn("same training step", r.stderr)
+
+    def test_without_what_is_not_there(self):
+        self.assertEqual(run("attribute", SMALL, "--recipe", "nvfp4", "--without", "nothing").returncode, 4)
+
+
+if __name__ == "__main__":
+    unittest.main()
