@@ -45,7 +45,8 @@ endforeach()
 
 string(TOUPPER "${CMAKE_BUILD_TYPE}" build_type)
 string(STRIP "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${build_type}}" codec_flags)
-add_library(assay_bench STATIC bench_blocks.cpp bench_codec.cpp bench_golden.cpp bench_mma.cpp bench_device_mma.cpp bench_timing.cpp
+add_library(assay_bench STATIC bench_blocks.cpp bench_codec.cpp bench_golden.cpp bench_golden_device.cpp
+            bench_golden_rows.cpp bench_mma.cpp bench_device_mma.cpp bench_timing.cpp
             machine.cpp $<TARGET_OBJECTS:assay_eigen_native> $<TARGET_OBJECTS:assay_eigen_avx2>)
 target_compile_definitions(assay_bench PRIVATE ASSAY_CODEC_FLAGS="${codec_flags}")
 target_link_libraries(assay_bench PUBLIC assay_formats PRIVATE assay_cuda_baseline assay_golden assay_simulator assay_kernels

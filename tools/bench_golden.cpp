@@ -11,74 +11,21 @@
 #include <vector>
 
 #include "formats/block.h"
-#include "formats/orders.h"
 #include "formats/presets.h"
 #include "golden/exact_gemm.h"
 #include "golden/gemm.h"
 #include "golden/layout.h"
 #include "simulator/atomic_file.h"
+#include "tools/bench_golden_rows.h"
 #include "tools/bench_timing.h"
 #include "tools/eigen_baseline.h"
 
 namespace assay::tools {
 namespace {
 
-using formats::BlockFormat;
 using formats::BlockScaledTensor;
 using golden::ExactIsa;
 using golden::ExactSide;
-
-struct Shape {
-  std::int64_t m, n, k;
-};
-
-constexpr BlockFormat fp8_tensor{"fp8-per-tensor",
-                                 &formats::e4m3,
-                                 {0, 0},
-                                 &formats::fp32,
-                                 formats::ScaleRule::amax_over_max,
-                                 formats::TensorScale::none,
-                                 &formats::orders::fp8_deepseek_v3,
-                                 "E4M3 with one FP32 scale factor"};
-
-struct Pair {
-  const BlockFormat *a, *b;
-};
-constexpr Pair pairs[] = {
-    {&formats::nvfp4, &formats::nvfp4},
-    {&formats::mxfp4_rceil, &formats::mxfp4_rceil},
-    {&formats::mxfp8_e4m3_rceil, &formats::mxfp4_rceil},
-    {&fp8_tensor, &formats::nvfp4},
-    {&fp8_tensor, &fp8_tensor},
-    {&formats::mxfp8_e4m3_rceil, &formats::mxfp8_e4m3_rceil},
-    {&formats::fp8_deepseek_v4, &formats::fp8_deepseek_v4_weight},
-    {&formats::fp8_deepseek_v3, &formats::fp8_deepseek_v3_weight},
-};
-
-constexpr Shape shapes[] = {{1024, 1024, 4096}, {1024, 1024, 1024}, {256, 1024, 4096},
-                            {16, 1024, 4096},   {8, 1024, 4096},    {1, 1024, 4096}};
-
-Shape parse_shape(const std::string& text) {
-  Shape s{};
-  char end = 0;
-  long long m = 0;
-  long long n = 0;
-  long long k = 0;
-  if (std::sscanf(text.c_str(), "%lldx%lldx%lld%c", &m, &n, &k, &end) != 3 || m < 1 || n < 1 ||
-      k < 1 || m > 1 << 16 || n > 1 << 16 || k > 1 << 20)
-    throw std::invalid_argument("bench golden: --shape " + text +
-                                " is not MxNxK with M, N up to 65536 and K up to 1048576");
-  s = {m, n, k};
-  return s;
-}
-
-BlockScaledTensor draw(const BlockFormat& format, std::int64_t rows, std::int64_t cols,
-                       std::mt19937_64& random) {
-  std::normal_distribution<float> normal;
-  std::vector<float> x(static_cast<std::size_t>(rows * cols));
-  for (float& v : x) v = normal(random);
-  return formats::quantize(x, rows, cols, format);
-}
 
 /// One row as the definition reads it.
 golden::Matrix row_of(const BlockScaledTensor& t, std::int64_t row) {
@@ -118,9 +65,9 @@ class Suite {
   explicit Suite(const BenchGoldenOptions& options) : options_(options), random_(options.seed) {}
 
   /// Every element of a small product, K with a tail.
-  bool all_of_a_small_shape(const Pair& pair, ExactIsa isa) {
-    const BlockScaledTensor a = draw(*pair.a, 7, 417, random_);
-    const BlockScaledTensor b = draw(*pair.b, 37, 417, random_);
+  bool all_of_a_small_shape(const BenchPair& pair, ExactIsa isa) {
+    const BlockScaledTensor a = draw_normal(*pair.a, 7, 417, random_);
+    const BlockScaledTensor b = draw_normal(*pair.b, 37, 417, random_);
     const auto d = product(a, b, isa);
     for (std::int64_t i = 0; i < a.rows; ++i)
       for (std::int64_t j = 0; j < b.rows; ++j)
@@ -129,9 +76,9 @@ class Suite {
   }
 
   /// One line for each instruction set, over the same operands and the same runs of Eigen.
-  std::vector<Measured> measure(const Pair& pair, const Shape& s) {
-    const BlockScaledTensor a = draw(*pair.a, s.m, s.k, random_);
-    const BlockScaledTensor b = draw(*pair.b, s.n, s.k, random_);
+  std::vector<Measured> measure(const BenchPair& pair, const BenchShape& s) {
+    const BlockScaledTensor a = draw_normal(*pair.a, s.m, s.k, random_);
+    const BlockScaledTensor b = draw_normal(*pair.b, s.n, s.k, random_);
     std::vector<float> x(static_cast<std::size_t>(s.m * s.k));
     std::vector<float> y(static_cast<std::size_t>(s.n * s.k));
     std::vector<float> z(static_cast<std::size_t>(s.m * s.n));
@@ -214,8 +161,8 @@ class Suite {
 int bench_golden(const BenchGoldenOptions& options) {
   if (options.repeats < 1 || options.threads < 1)
     throw std::invalid_argument("bench golden: repeats and threads must be at least 1");
-  std::vector<Shape> wanted(std::begin(shapes), std::end(shapes));
-  if (!options.shape.empty()) wanted = {parse_shape(options.shape)};
+  std::vector<BenchShape> wanted(bench_shapes().begin(), bench_shapes().end());
+  if (!options.shape.empty()) wanted = {parse_bench_shape(options.shape)};
   nlohmann::ordered_json document{{"schema", "assay-bench-golden-1"},
                                   {"isa", golden::exact_gemm_isa()},
                                   {"flags", ASSAY_CODEC_FLAGS},
@@ -236,10 +183,10 @@ int bench_golden(const BenchGoldenOptions& options) {
         "x Eigen", "x avx2", "packing", "bits");
   Suite suite(options);
   bool all_equal = true;
-  for (const Pair& pair : pairs) {
+  for (const BenchPair& pair : bench_pairs()) {
     std::vector<bool> small;
     for (const ExactIsa isa : Suite::isas()) small.push_back(suite.all_of_a_small_shape(pair, isa));
-    for (const Shape& s : wanted) {
+    for (const BenchShape& s : wanted) {
       const std::vector<Measured> rows = suite.measure(pair, s);
       for (std::size_t r = 0; r < rows.size(); ++r) {
         const Measured& row = rows[r];

@@ -11,6 +11,7 @@
 #include "tools/bench_codec.h"
 #include "tools/bench_errors.h"
 #include "tools/bench_golden.h"
+#include "tools/bench_golden_device.h"
 #include "tools/bench_gpu.h"
 #include "tools/bench_mma.h"
 #include "tools/verb.h"
@@ -39,11 +40,13 @@ ExitCode run(const Options& options) {
     errors.elements = options.elements.value_or(errors.elements);
     return bench_errors(errors) == 0 ? ExitCode::pass : ExitCode::fail;
   }
-  if (options.suite == suites[3])
-    return bench_golden({options.shape, shared.repeats, options.threads == 0 ? 1 : options.threads,
-                         shared.seed, shared.json}) == 0
-               ? ExitCode::pass
-               : ExitCode::fail;
+  if (options.suite == suites[3]) {
+    const BenchGoldenOptions golden{options.shape, shared.repeats,
+                                    options.threads == 0 ? 1 : options.threads, shared.seed,
+                                    shared.json};
+    if (options.device) return bench_golden_device(golden, *options.device);
+    return bench_golden(golden) == 0 ? ExitCode::pass : ExitCode::fail;
+  }
   if (options.suite == suites[4]) {
     BenchBlocksOptions blocks{.repeats = shared.repeats, .seed = shared.seed, .json = shared.json};
     blocks.elements = options.elements.value_or(blocks.elements);
@@ -81,7 +84,8 @@ Action declare_bench(CLI::App& app) {
   app.add_option("--repeats", options->codec.repeats, "runs behind each median (default 5)");
   app.add_option("--shape", options->shape, "golden: of the product, in place of several")
       ->type_name("MxNxK");
-  app.add_option("--device", options->device, "mma: the models on this GPU, in place of the CPU")
+  app.add_option("--device", options->device,
+                 "mma: the models on this GPU, in place of the CPU; golden: its exact GEMM")
       ->type_name("N");
   app.add_option("--threads", options->threads,
                  "of the second column (default 2); golden: of the exact GEMM (default 1)")

@@ -2,6 +2,7 @@
 // Stands in where the build has no CUDA compiler.
 #include "kernels/cuda/bench.h"
 #include "kernels/cuda/cuda_device.h"
+#include "kernels/cuda/exact_gemm.h"
 #include "kernels/cuda/mma_gemm.h"
 #include "kernels/cuda/probe.h"
 
@@ -20,9 +21,21 @@ ProbeCount probe_tiles(const ProbeInstruction&, const simulator::MmaUnit&, Probe
                        std::uint64_t, std::uint64_t, std::uint64_t) {
   return {};
 }
-std::string probe_gpu(int, std::string& reason) {
+namespace {
+std::string none(std::string& reason) {
   reason = "this build has no GPU code: nvcc was not found when it was configured";
   return {};
+}
+}  // namespace
+std::string probe_gpu(int, std::string& reason) { return none(reason); }
+ExactGemmRun exact_gemm(const formats::BlockScaledTensor&, const formats::BlockScaledTensor&, int,
+                        bool) {
+  return {};
+}
+std::string exact_gemm_gpu(int, bool&, std::string& reason) { return none(reason); }
+double cublas_fp64_seconds(std::int64_t, std::int64_t, std::int64_t, int, std::string& reason) {
+  none(reason);
+  return 0;
 }
 
 bool bench(const BenchOptions&, BenchResult&, std::string& reason) {
