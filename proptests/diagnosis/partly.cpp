@@ -29,9 +29,12 @@ std::optional<Spread> spread_of(const formats::FormatSpec& output, std::span<con
 std::optional<Spread> spread_of(const formats::BlockScaledTensor& observed,
                                 const formats::BlockScaledTensor& wrong,
                                 const formats::BlockScaledTensor& right) {
-  if (observed.tensor_scale != wrong.tensor_scale || observed.tensor_scale != right.tensor_scale ||
-      observed.codes.size() != right.codes.size() || observed.scales.size() != right.scales.size())
-    return std::nullopt;
+  const auto shaped_alike = [&](const formats::BlockScaledTensor& other) {
+    return observed.tensor_scale == other.tensor_scale &&
+           observed.codes.size() == other.codes.size() &&
+           observed.scales.size() == other.scales.size();
+  };
+  if (!shaped_alike(wrong) || !shaped_alike(right)) return std::nullopt;
   const golden::BlockGrid grid = golden::block_grid(*right.format, right.rows, right.cols);
   Spread spread;
   for (std::int64_t r = 0; r < right.rows; ++r)

@@ -52,6 +52,10 @@ TEST(Partly, AScaleFactorComesWithTheElementsOfItsBlock) {
   ASSERT_TRUE(spread);
   EXPECT_EQ(spread->possible, 2 * 64);
   EXPECT_EQ(spread->shown, 32);
+  // An error that lays scale factors out otherwise leaves fewer of them: another array, not a
+  // mixture.
+  wrong.scales.resize(2);
+  EXPECT_FALSE(spread_of(observed, wrong, right));
 }
 
 }  // namespace
