@@ -28,8 +28,8 @@ struct QuantizerModel {
   // What is asked for.
   std::vector<float> x;
   std::int64_t rows = 0, cols = 0;
-  formats::BlockFormat format;  ///< a copy; so are its orders
-  std::vector<formats::Operation> tensor_order, block_order, element_order;
+  const formats::BlockFormat& format;  ///< outlives the model and what it makes
+  std::vector<formats::Operation> tensor_order, block_order, element_order;  ///< copies
   std::vector<float> given;
   formats::RoundingMode rounding = formats::RoundingMode::nearest_even;
   formats::ScaleLayout scale_layout = formats::ScaleLayout::row_major;

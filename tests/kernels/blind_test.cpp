@@ -83,7 +83,7 @@ TEST(Blind, WrongEntriesAreRejected) {
     ++wrong;
     const Report report = certified(claim, 300);
     // Known to survive: it flushes subnormal bf16 activations, and no case has one yet.
-    EXPECT_EQ(report.count(Status::fail) > 0, claim.name != "blind.33") << claim.name;
+    EXPECT_GT(report.count(Status::fail), 0) << claim.name;
   }
   EXPECT_GE(wrong, 24);
 }
