@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "formats/array.h"
+#include "formats/parallel.h"
 
 namespace assay::formats::detail {
 
@@ -30,8 +31,9 @@ void for_each_chunk(std::size_t total, [[maybe_unused]] int threads, const Body&
     for (std::int64_t c = 0; c < chunks; ++c) run(c);
     return;
   }
-  if (threads == 0 && chunks > 1) {
-#pragma omp parallel for schedule(static)
+  if (threads == 0) {
+    const bool worth = worth_threads(static_cast<std::int64_t>(total));
+#pragma omp parallel for schedule(static) if (worth)
     for (std::int64_t c = 0; c < chunks; ++c) run(c);
     return;
   }

@@ -13,6 +13,7 @@
 #include "formats/block_panel.h"
 #include "formats/layout.h"
 #include "formats/names.h"
+#include "formats/parallel.h"
 #include "formats/presets.h"
 
 namespace assay::formats {
@@ -144,7 +145,8 @@ void BlockQuantizer::observe(std::span<const float> x, const Tile& tile) {
   constexpr std::int64_t kPiece = 16 * kChunk;
   const std::int64_t per_row = ceil_div(tile.cols, kPiece);
   std::uint32_t most = 0;
-#pragma omp parallel for schedule(static) reduction(max : most)
+  const bool threads = detail::worth_threads(tile.rows * tile.cols);
+#pragma omp parallel for schedule(static) reduction(max : most) if (threads)
   for (std::int64_t i = 0; i < tile.rows * per_row; ++i) {
     const std::int64_t row = i / per_row;
     std::int64_t first = i % per_row * kPiece;
@@ -196,7 +198,7 @@ BlockScaledTensor BlockQuantizer::quantize_tile(std::span<const float> x, const 
   const PanelGrid panels(s.context, tile);
   if (s.options.scales.empty()) require_scales(format, own, scales);
   const PanelJob job{s.context, phase, tile, x, s.amax, own, scales, out};
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (detail::worth_threads(tile.rows * tile.cols))
   for (std::int64_t i = 0; i < panels.count(); ++i) quantize_panel(job, panels.panel(i));
 
   if (s.options.layout == Layout::column_major) {

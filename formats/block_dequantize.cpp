@@ -10,6 +10,7 @@
 #include "formats/block.h"
 #include "formats/codec.h"
 #include "formats/layout.h"
+#include "formats/parallel.h"
 
 namespace assay::formats {
 namespace {
@@ -121,7 +122,7 @@ void dequantize(const BlockScaledTensor& tensor, std::span<float> out) {
   const double tensor_scale =
       format.tensor_scale == TensorScale::fp32 ? static_cast<double>(tensor.tensor_scale) : 1.0;
   const RowDecoder decoder(*format.element);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (detail::worth_threads(tensor.rows * tensor.cols))
   for (std::int64_t row = 0; row < tensor.rows; ++row) {
     for (std::int64_t b = 0; b < grid.cols; ++b) {
       const std::int64_t index =

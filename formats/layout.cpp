@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "formats/parallel.h"
+
 namespace assay::formats {
 namespace {
 
@@ -87,7 +89,7 @@ std::vector<std::uint8_t> transpose_codes(std::span<const std::uint8_t> codes, s
   // A square of an even side at a time: no two squares share a byte of `out`, and both sides of the
   // copy stay in cache.
   constexpr std::int64_t kSide = 64;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (detail::worth_threads(rows * cols))
   for (std::int64_t first_col = 0; first_col < cols; first_col += kSide) {
     const std::int64_t last_col = std::min(cols, first_col + kSide);
     for (std::int64_t first_row = 0; first_row < rows; first_row += kSide) {

@@ -8,6 +8,7 @@
 
 #include "formats/codec.h"
 #include "formats/layout.h"
+#include "formats/parallel.h"
 
 namespace assay::formats {
 namespace {
@@ -94,7 +95,8 @@ std::vector<float> least_squares_scales(std::span<const float> x, std::int64_t r
   const BlockGrid grid = block_grid(block, rows, cols);
   std::vector<float> scales(static_cast<std::size_t>(grid.count()));
   const Search prototype(element);
-#pragma omp parallel
+  // A search sorts seven steps an element, which takes as long as quantizing some 64 elements.
+#pragma omp parallel if (detail::worth_threads(64 * rows * cols))
   {
     Search search = prototype;
     std::vector<float> group;

@@ -9,6 +9,7 @@
 #include "formats/codec.h"
 #include "formats/layout.h"
 #include "formats/names.h"
+#include "formats/parallel.h"
 #include "formats/presets.h"
 
 namespace assay::formats {
@@ -130,7 +131,7 @@ void dequantize_packed(const PackedBlock& block, std::span<const std::uint8_t> b
   }
   const std::vector<double> values = element_values(block);
   const auto blocks = static_cast<std::int64_t>(out.size()) / block.elements;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (detail::worth_threads(std::ssize(out)))
   for (std::int64_t b = 0; b < blocks; ++b) {
     const std::uint8_t* from = bytes.data() + b * block.bytes;
     float* to = out.data() + b * block.elements;

@@ -10,6 +10,7 @@
 
 #include "formats/codec.h"
 #include "formats/packed.h"
+#include "formats/parallel.h"
 #include "formats/presets.h"
 
 namespace assay::formats {
@@ -199,7 +200,7 @@ std::vector<std::uint8_t> quantize_packed(const PackedBlock& block, std::span<co
   std::vector<std::uint8_t> out(
       static_cast<std::size_t>(packed_block_bytes(block, static_cast<std::int64_t>(x.size()))));
   const auto blocks = static_cast<std::int64_t>(x.size()) / block.elements;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (detail::worth_threads(std::ssize(x)))
   for (std::int64_t b = 0; b < blocks; ++b) {
     const auto part = x.subspan(static_cast<std::size_t>(b * block.elements),
                                 static_cast<std::size_t>(block.elements));
