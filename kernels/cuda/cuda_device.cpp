@@ -9,6 +9,7 @@
 #include <array>
 
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/fp4_device.h"
 #include "kernels/cuda/gemm_w4a16.cuh"
 #include "kernels/cuda/qat.cuh"
 #include "kernels/cuda/quantize.cuh"
@@ -107,6 +108,7 @@ class CudaDevice final : public TypedDevice {
                      .accumulator = Accumulator::truncating,
                      .fraction_bits = 25,
                      .k_multiple = format->block.cols});
+    for (const Claim& claim : cuda::fp4_claims()) all.push_back(claim);
     for (const formats::BlockFormat* format : {&formats::nvfp4, &formats::article_attention})
       for (const char* operation : {"qat_forward", "qat_backward"})
         all.push_back({.operation = operation,
@@ -157,6 +159,7 @@ class CudaDevice final : public TypedDevice {
   }
 
   Status gemm(const Claim& claim, const GemmCall& call) const override {
+    if (claim.a == claim.b) return cuda::run_fp4_gemm(claim, call);
     if (claim.a != nullptr || (claim.b != &formats::nvfp4 && claim.b != &formats::mxfp4_rceil) ||
         call.k % claim.b->block.cols != 0)
       return Status::not_supported;
