@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "golden/fp32_order.h"
+#include "golden/fp8_weights.h"
 #include "golden/layout.h"
 
 namespace assay::golden {
@@ -190,6 +191,10 @@ FactoredMatrix factor(const FormatSpec& spec, std::span<const std::uint16_t> cod
 
 GemmOracle gemm_oracle(const FactoredMatrix& a_matrix, const FactoredMatrix& b_matrix,
                        const GemmEpilogue& epilogue, const AccumulatorModel& model) {
+  if (model.kind == AccumulatorClass::truncating && model.stage == ScaleStage::reencoded_weights) {
+    const Fp8Weights weights = fp8_weights({&b_matrix, 1}, model);
+    return gemm_oracle(a_matrix, weights.matrices[0], epilogue, weights.model);
+  }
   Operand a(a_matrix);
   Operand b(b_matrix);
   if (model.kind == AccumulatorClass::truncating) {

@@ -46,6 +46,8 @@ enum class ScaleStage : std::uint8_t {
   /// The unit multiplies elements; every promoted sum is multiplied by the two scale factors of its
   /// interval, which must not cross a block.
   promotion,
+  /// The same, and B is MXFP4 that the kernel re-encodes for an FP8 unit (golden/fp8_weights.h).
+  reencoded_weights,
 };
 
 struct AccumulatorModel {

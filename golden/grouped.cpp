@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "golden/fp8_weights.h"
+
 namespace assay::golden {
 namespace {
 
@@ -59,6 +61,10 @@ GroupedOracle grouped_gemm_oracle(const FactoredMatrix& a, std::span<const Facto
     if (m.rows != b.front().rows || m.cols != b.front().cols) {
       throw std::invalid_argument("The B matrices of a grouped GEMM must have one shape.");
     }
+  }
+  if (model.kind == AccumulatorClass::truncating && model.stage == ScaleStage::reencoded_weights) {
+    const Fp8Weights weights = fp8_weights(b, model);
+    return grouped_gemm_oracle(a, weights.matrices, groups, alpha, weights.model);
   }
   GroupedOracle result;
   for (std::int64_t r = 0; r < a.rows; ++r) {

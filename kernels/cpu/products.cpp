@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <span>
 
 #include "kernels/cpu/element.h"
 #include "kernels/cpu/kernels.h"
@@ -23,6 +24,14 @@ constexpr std::array<std::array<const BlockFormat*, 2>, 4> products{
      {nullptr, &formats::nvfp4},
      {nullptr, &formats::mxfp4_rceil}}};
 
+/// Products of groups: those, and FP8 activations by MXFP4 weights.
+constexpr std::array<std::array<const BlockFormat*, 2>, 5> grouped{
+    {products[0],
+     products[1],
+     products[2],
+     products[3],
+     {&formats::fp8_deepseek_v4, &formats::mxfp4_rceil}}};
+
 /// The quantizers that a product follows.
 constexpr std::array<std::array<const BlockFormat*, 2>, 4> fused{
     {{&formats::nvfp4, &formats::nvfp4},
@@ -33,7 +42,7 @@ constexpr std::array<std::array<const BlockFormat*, 2>, 4> fused{
 /// A claim for each product, scale layout and output format, and for both values of a choice.
 template <class Choose>
 std::vector<Claim> claims_of(const char* operation,
-                             const std::array<std::array<const BlockFormat*, 2>, 4>& pairs,
+                             std::span<const std::array<const BlockFormat*, 2>> pairs,
                              const Choose& choose) {
   std::vector<Claim> claims;
   for (const auto& [a, b] : pairs)
@@ -140,7 +149,7 @@ Status gated_gemm(const Claim& claim, const assay_dut_call& call) {
 }
 
 std::vector<Claim> grouped_gemm_claims() {
-  return claims_of("grouped_gemm", products, [](Claim& claim, std::uint32_t choice) {
+  return claims_of("grouped_gemm", grouped, [](Claim& claim, std::uint32_t choice) {
     claim.group_layout = choice;
     claim.name += choice == ASSAY_DUT_CONTIGUOUS ? ".contiguous" : ".masked";
     return true;

@@ -5,20 +5,13 @@
 
 #include "golden/fp32_order.h"
 #include "proptests/judge.h"
+#include "proptests/properties/left_operand.h"
 
 namespace assay::proptests::diagnosis {
 namespace {
 
 using golden::FactoredMatrix;
 using golden::Value;
-
-golden::AccumulatorModel model_of(const kernels::Claim& claim) {
-  golden::AccumulatorModel model;
-  model.kind = static_cast<golden::AccumulatorClass>(claim.accumulator);
-  model.unit.fraction_bits = claim.fraction_bits;
-  model.unit.promotion = claim.promotion;
-  return model;
-}
 
 }  // namespace
 
@@ -29,7 +22,7 @@ ProductModel::Result ProductModel::run() const {
   Result out;
   if (!accumulate && !edit_sum) {
     golden::GemmOracle oracle =
-        golden::gemm_oracle(fa, fb, {alpha, beta, c, bias}, model_of(claim));
+        golden::gemm_oracle(fa, fb, {alpha, beta, c, bias}, accumulator_of(claim));
     out = {std::move(oracle.reference), std::move(oracle.bounds)};
   } else {
     for (std::int64_t i = 0; i < m; ++i)

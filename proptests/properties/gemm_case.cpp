@@ -9,6 +9,7 @@
 #include "golden/gemm_bounds.h"
 #include "golden/layout.h"
 #include "proptests/judge.h"
+#include "proptests/properties/left_operand.h"
 #include "proptests/properties/product_shape.h"
 #include "proptests/tensor_edits.h"
 
@@ -21,16 +22,6 @@ std::vector<float> widened(const std::vector<std::uint16_t>& codes) {
   for (const std::uint16_t code : codes)
     out.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(code) << 16U));
   return out;
-}
-
-/// The accumulator that the claim names, as golden knows it. The enums list the same classes in the
-/// same order because golden may not include the kernels.
-golden::AccumulatorModel model_of(const kernels::Claim& claim) {
-  golden::AccumulatorModel model;
-  model.kind = static_cast<golden::AccumulatorClass>(claim.accumulator);
-  model.unit.fraction_bits = claim.fraction_bits;
-  model.unit.promotion = claim.promotion;
-  return model;
 }
 
 class GemmExperiment final : public Experiment {
@@ -72,7 +63,7 @@ class GemmExperiment final : public Experiment {
                                          ? golden::factor(formats::bf16, c.a_bf16, c.m, c.k)
                                          : golden::factor(c.a);
     const golden::GemmOracle oracle = golden::gemm_oracle(
-        a, golden::factor(c.b), {c.alpha, c.beta, c.c, c.bias}, model_of(c.claim));
+        a, golden::factor(c.b), {c.alpha, c.beta, c.c, c.bias}, accumulator_of(c.claim));
     Ruling ruling =
         judge_array("d", c.n, *c.claim.output, to_floats(*c.claim.output, answer.outputs[0]),
                     oracle.reference, oracle.bounds);

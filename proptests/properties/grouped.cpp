@@ -104,6 +104,7 @@ struct Product {
 };
 constexpr std::array products{Product{"nvfp4_nvfp4", &formats::e2m1, &formats::ue4m3},
                               Product{"mxfp4_mxfp4", &formats::e2m1, &formats::e8m0},
+                              Product{"fp8_mxfp4", &formats::e4m3, &formats::e8m0},
                               Product{"bf16_nvfp4", nullptr, &formats::ue4m3},
                               Product{"bf16_mxfp4", nullptr, &formats::e8m0}};
 

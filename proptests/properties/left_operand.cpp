@@ -123,6 +123,13 @@ golden::AccumulatorModel accumulator_of(const kernels::Claim& claim) {
   model.kind = static_cast<golden::AccumulatorClass>(claim.accumulator);
   model.unit.fraction_bits = claim.fraction_bits;
   model.unit.promotion = claim.promotion;
+  // FP8 units have no FP4: such a kernel re-encodes its weights (golden/fp8_weights.h).
+  const bool fp8_by_mxfp4 = claim.a != nullptr && claim.b != nullptr &&
+                            claim.a->element == &formats::e4m3 &&
+                            claim.b->element == &formats::e2m1 && claim.b->scale == &formats::e8m0;
+  if (fp8_by_mxfp4 && claim.promotion > 0 && claim.a->block.cols % claim.promotion == 0 &&
+      128 % claim.promotion == 0)
+    model.stage = golden::ScaleStage::reencoded_weights;
   return model;
 }
 
