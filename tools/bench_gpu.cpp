@@ -49,11 +49,14 @@ void print(const kernels::cuda::BenchRow& row) {
 ExitCode bench_gpu(const BenchGpuOptions& options) {
   kernels::cuda::BenchResult result;
   std::string reason;
-  if (!kernels::cuda::bench({.repeats = options.repeats, .seed = options.seed}, result, reason)) {
+  const kernels::cuda::BenchOptions run{
+      .repeats = options.repeats, .seed = options.seed, .only = options.only};
+  if (!kernels::cuda::bench(run, result, reason)) {
     fmt::print(stderr, "assay: not_supported: {}\n", reason);
     return ExitCode::absent;
   }
-  const std::vector<BitsRow> bits = compare_bits(options.seed);
+  const std::vector<BitsRow> bits =
+      run.wants("bits") ? compare_bits(options.seed) : std::vector<BitsRow>{};
   bool right = true;
   ordered_json document{{"schema", "assay-bench-gpu-1"},
                         {"gpu", result.machine.gpu},

@@ -15,6 +15,7 @@ struct BenchGpuOptions {
   int repeats = 5;
   std::uint64_t seed = 1;
   std::string json;  ///< file for the same as JSON; "-": JSON in place of the table
+  std::vector<std::string> only = {};  ///< suites of kernels/cuda/bench.h; empty: all
 };
 
 /// Prints the table. `absent` without a GPU, `fail` where a result is wrong.

@@ -26,6 +26,7 @@ struct Options {
   int threads = 0;  ///< 0: the suite's own
   std::string shape;
   std::optional<int> device;
+  std::vector<std::string> only;
 };
 
 ExitCode run(const Options& options) {
@@ -52,7 +53,8 @@ ExitCode run(const Options& options) {
     blocks.elements = options.elements.value_or(blocks.elements);
     return bench_blocks(blocks) == 0 ? ExitCode::pass : ExitCode::fail;
   }
-  if (options.suite == suites[5]) return bench_gpu({shared.repeats, shared.seed, shared.json});
+  if (options.suite == suites[5])
+    return bench_gpu({shared.repeats, shared.seed, shared.json, options.only});
   if (options.suite == suites[1] && options.device) {
     const int code = bench_device_mma({.device = *options.device,
                                        .repeats = shared.repeats,
@@ -90,6 +92,9 @@ Action declare_bench(CLI::App& app) {
   app.add_option("--threads", options->threads,
                  "of the second column (default 2); golden: of the exact GEMM (default 1)")
       ->check(CLI::PositiveNumber);
+  app.add_option("--only", options->only,
+                 "gpu: some of quantize, w4a16, w4a8, grouped, bits, in place of all")
+      ->delimiter(',');
   app.add_option("--seed", options->codec.seed, "of the data (default 1)");
   app.add_option("--json", options->codec.json, "write the result as JSON to FILE")
       ->type_name("FILE");

@@ -3,6 +3,7 @@
 // The GPU kernels against the machine's limits and against NVIDIA's libraries, in one run on random
 // data. A time is worth nothing beside a wrong result: every row was checked in the same run.
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -32,7 +33,12 @@ struct BenchMachine {
 struct BenchOptions {
   int repeats = 11;
   std::uint64_t seed = 1;
-  std::int64_t size = 8192;  ///< n and k of the products, and m of the large ones
+  std::int64_t size = 8192;            ///< n and k of the products, and m of the large ones
+  std::vector<std::string> only = {};  ///< suites (BenchRow::suite, "bits"); empty: all
+
+  [[nodiscard]] bool wants(const std::string& suite) const {
+    return only.empty() || std::find(only.begin(), only.end(), suite) != only.end();
+  }
 };
 
 struct BenchResult {

@@ -32,5 +32,7 @@ struct BenchContext {
 
 void bench_w4a16(const BenchContext& context);
 void bench_quantize(const BenchContext& context);
+void bench_w4a8(const BenchContext& context);
+void bench_grouped(const BenchContext& context);
 
 }  // namespace assay::kernels::cuda

@@ -9,6 +9,7 @@
 #include <array>
 
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/device_products.h"
 #include "kernels/cuda/fp4_device.h"
 #include "kernels/cuda/gemm_w4a16.cuh"
 #include "kernels/cuda/qat.cuh"
@@ -91,7 +92,7 @@ struct FakeQuantized {
 
 class CudaDevice final : public TypedDevice {
  public:
-  explicit CudaDevice(std::string name) : name_(std::move(name)) {}
+  CudaDevice(std::string name, int major) : name_(std::move(name)), major_(major) {}
 
   std::string name() const override { return "cuda (" + name_ + ")"; }
 
@@ -109,6 +110,8 @@ class CudaDevice final : public TypedDevice {
                      .fraction_bits = 25,
                      .k_multiple = format->block.cols});
     for (const Claim& claim : cuda::fp4_claims()) all.push_back(claim);
+    for (auto* more : {&cuda::w4a8_claims, &cuda::grouped_w4a16_claims})
+      for (Claim& claim : more(major_)) all.push_back(std::move(claim));
     for (const formats::BlockFormat* format : {&formats::nvfp4, &formats::article_attention})
       for (const char* operation : {"qat_forward", "qat_backward"})
         all.push_back({.operation = operation,
@@ -117,6 +120,11 @@ class CudaDevice final : public TypedDevice {
                        .estimators = (1U << ASSAY_DUT_IDENTITY) | (1U << ASSAY_DUT_CLIP_MASK) |
                                      (1U << ASSAY_DUT_LSQ)});
     return all;
+  }
+
+  Status run(const Claim& claim, const assay_dut_call& call) const override {
+    return call.operation == ASSAY_DUT_GROUPED_GEMM ? cuda::run_grouped(claim, call)
+                                                    : TypedDevice::run(claim, call);
   }
 
   Status quantize(const Claim& claim, std::span<const float> x,
@@ -160,6 +168,7 @@ class CudaDevice final : public TypedDevice {
 
   Status gemm(const Claim& claim, const GemmCall& call) const override {
     if (claim.a == claim.b) return cuda::run_fp4_gemm(claim, call);
+    if (claim.a == &formats::fp8_deepseek_v4) return cuda::run_w4a8(claim, call);
     if (claim.a != nullptr || (claim.b != &formats::nvfp4 && claim.b != &formats::mxfp4_rceil) ||
         call.k % claim.b->block.cols != 0)
       return Status::not_supported;
@@ -236,6 +245,7 @@ class CudaDevice final : public TypedDevice {
   }
 
   std::string name_;
+  int major_;  ///< of the compute capability
 };
 
 }  // namespace
@@ -255,7 +265,7 @@ std::unique_ptr<TypedDevice> make_cuda_device(std::string& reason) {
              std::to_string(properties.minor) + ")";
     return nullptr;
   }
-  return std::make_unique<CudaDevice>(properties.name);
+  return std::make_unique<CudaDevice>(properties.name, properties.major);
 }
 
 }  // namespace assay::kernels

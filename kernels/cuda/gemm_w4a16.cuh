@@ -30,7 +30,8 @@ struct GemmW4a16 {
   const float* bias;
   float* d;
   Fp4Weights weights = Fp4Weights::nvfp4;
-  std::uint16_t* d_bf16 = nullptr;  ///< instead of d: D rounded once to bf16, nearest even
+  std::uint16_t* d_bf16 = nullptr;      ///< instead of d: D rounded once to bf16, nearest even
+  const float* group_scales = nullptr;  ///< grouped: a tensor scale a group, in place of the one
 };
 
 /// The ways to compute it: one product each, all within the same bound.
@@ -68,7 +69,7 @@ void launch_w4a16_batch(int columns, const GemmW4a16& problem, cudaStream_t stre
 /// Tiles of `columns` rows of A by `rows` rows of B: 64 x 128, 128 x 128 or 128 x 256.
 void launch_w4a16_wgmma(int columns, int rows, const GemmW4a16& problem, cudaStream_t stream);
 /// Rows by `tiles` (plan_row_tiles, height `columns`); b_codes and b_scales hold the groups'
-/// matrices one behind the other, of one tensor scale.
+/// matrices one behind the other.
 void launch_w4a16_wgmma_grouped(int columns, int rows, const GemmW4a16& problem,
                                 const RowTile* tiles, std::int64_t count, cudaStream_t stream);
 [[nodiscard]] bool w4a16_wgmma_takes(const GemmW4a16& problem);

@@ -42,19 +42,22 @@ struct Packed {
   std::uint32_t scales[2];
 };
 
+/// `rows`: where the two rows begin, in bytes of codes; their scale factors begin at the same place
+/// divided by the bytes of codes that share one.
 template <Fp4Weights format>
-__device__ Packed load_packed(const std::uint8_t* const (&codes)[2],
-                              const std::uint8_t* const (&scales)[2], std::int64_t k) {
+__device__ Packed load_packed(const std::uint8_t* codes, const std::uint8_t* scales,
+                              const std::uint32_t (&rows)[2], std::uint32_t k) {
   Packed w;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const auto* from = reinterpret_cast<const uint4*>(codes[half] + k / 2);
+    const std::uint32_t at = rows[half] + k / 2;
+    const auto* from = reinterpret_cast<const uint4*>(codes + at);
     const uint4 low = __ldg(from);
     const uint4 high = __ldg(from + 1);
     const std::uint32_t words[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
 #pragma unroll
     for (int i = 0; i < 8; ++i) w.codes[half][i] = words[i];
-    const std::uint8_t* scale = scales[half] + k / fp4_group<format>;
+    const std::uint8_t* scale = scales + at / (fp4_group<format> / 2);
     if constexpr (format == Fp4Weights::nvfp4)
       w.scales[half] = __ldg(reinterpret_cast<const std::uint32_t*>(scale));
     else
@@ -115,31 +118,36 @@ __device__ void consume(const Launch& launch, const RowTile& tile, std::int64_t 
   // The weight row of the lane's first fragment row; a warpgroup's row tiles follow by 64.
   const std::int64_t row =
       col0 + warp / 4 * (64 * S::row_tiles) + warp % 4 * 16 + threadIdx.x % 32 / 4;
-  const std::uint8_t* codes[S::row_tiles][2];
-  const std::uint8_t* scales[S::row_tiles][2];
+  // Of the group's matrix; 32 bits hold the places in it (w4a16_wgmma_takes).
+  const std::uint8_t* codes = p.b_codes + tile.group * p.n * (p.k / 2);
+  const std::uint8_t* scales = p.b_scales + tile.group * p.n * (p.k / fp4_group<format>);
+  std::uint32_t rows[S::row_tiles][2];
   Packed packed[S::row_tiles];
-  std::uint32_t a[S::row_tiles][4][4];
+  std::uint32_t a[2][S::row_tiles][4][4];  // this step's fragments and the next one's
   float sum[S::row_tiles][columns / 2];
 #pragma unroll
   for (int t = 0; t < S::row_tiles; ++t) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const std::int64_t inside = tile.group * p.n + min(row + 64 * t + 8 * half, p.n - 1);
-      codes[t][half] = p.b_codes + inside * (p.k / 2);
-      scales[t][half] = p.b_scales + inside * (p.k / fp4_group<format>);
+      rows[t][half] = static_cast<std::uint32_t>(min(row + 64 * t + 8 * half, p.n - 1) * (p.k / 2));
     }
-    packed[t] = load_packed<format>(codes[t], scales[t], 0);
+    packed[t] = load_packed<format>(codes, scales, rows[t], 0);
 #pragma unroll
     for (float& s : sum[t]) s = 0.0F;
   }
-  for (int step = 0; step < pipeline.steps; ++step) {
-    const int stage = step % S::stages;
+  // Fragments of the step after are made while the matrix unit works on this one's.
+  const auto make = [&](std::uint32_t(&to)[S::row_tiles][4][4], int step) {
 #pragma unroll
     for (int t = 0; t < S::row_tiles; ++t) {
-      convert<format>(packed[t], pick, a[t]);
+      convert<format>(packed[t], pick, to[t]);
       if (step + 1 < pipeline.steps)
-        packed[t] = load_packed<format>(codes[t], scales[t], std::int64_t{step + 1} * kStep);
+        packed[t] = load_packed<format>(codes, scales, rows[t],
+                                        static_cast<std::uint32_t>(step + 1) * kStep);
     }
+  };
+  const auto multiply = [&](const std::uint32_t(&now)[S::row_tiles][4][4],
+                            std::uint32_t(&next)[S::row_tiles][4][4], int step) {
+    const int stage = step % S::stages;
     barrier_wait(pipeline.full + stage, step / S::stages & 1);
     const std::uint64_t b =
         swizzled_descriptor(shared_address(pipeline.buffers + stage * S::stage_bytes));
@@ -148,14 +156,22 @@ __device__ void consume(const Launch& launch, const RowTile& tile, std::int64_t 
     for (int k = 0; k < 4; ++k)
 #pragma unroll
       for (int t = 0; t < S::row_tiles; ++t)
-        wgmma_bf16<columns>(sum[t], a[t][k], b + k * (32 >> 4));
+        wgmma_bf16<columns>(sum[t], now[t][k], b + k * (32 >> 4));
     wgmma_commit();
+    if (step + 1 < pipeline.steps) make(next, step + 1);
     wgmma_wait<0>();
-    if (threadIdx.x % 128 == 0) barrier_arrive(pipeline.empty + stage);
+    if (threadIdx.x % 32 == 0) barrier_arrive(pipeline.empty + stage);
     if (threadIdx.x == 0) pipeline.refill(step);
+  };
+  make(a[0], 0);
+  for (int step = 0; step < pipeline.steps; step += 2) {
+    multiply(a[0], a[1], step);
+    if (step + 1 < pipeline.steps) multiply(a[1], a[0], step + 1);
   }
 
-  const float factor = p.alpha * p.tensor_scale;
+  const float tensor_scale =
+      p.group_scales != nullptr ? p.group_scales[tile.group] : p.tensor_scale;
+  const float factor = p.alpha * tensor_scale;
 #pragma unroll
   for (int t = 0; t < S::row_tiles; ++t)
 #pragma unroll
@@ -187,7 +203,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (threadIdx.x == 0) {
     for (int i = 0; i < S::stages; ++i) {
       barrier_init(full + i, 1);
-      barrier_init(empty + i, 2);
+      barrier_init(empty + i, kThreads / 32);
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
@@ -239,8 +255,8 @@ bool w4a16_wgmma_takes(const GemmW4a16& p) {
     return reinterpret_cast<std::uintptr_t>(at) % to == 0;
   };
   return major == 9 && p.m >= 1 && p.n >= 1 && p.k >= kStep && p.k % kStep == 0 &&
-         p.m < 1LL << 31 && p.k < 1LL << 31 && aligned(p.a, 16) && aligned(p.b_codes, 16) &&
-         aligned(p.b_scales, 4);
+         p.m < 1LL << 31 && p.k < 1LL << 31 && p.n * (p.k / 2) < 1LL << 32 && aligned(p.a, 16) &&
+         aligned(p.b_codes, 16) && aligned(p.b_scales, 4);
 }
 
 void launch_w4a16_wgmma(int columns, int rows, const GemmW4a16& p, cudaStream_t stream) {

@@ -8,15 +8,14 @@ namespace {
 constexpr int kThreads = 1024;
 
 /// One block; each thread writes the tiles of its groups, after a scan of their counts.
-__global__ void plan_kernel(const std::int64_t* offsets, std::int64_t groups, int height,
-                            RowTile* tiles, std::int64_t capacity) {
+__global__ void plan_kernel(GroupRows rows, std::int64_t groups, int height, RowTile* tiles,
+                            std::int64_t capacity) {
   __shared__ std::int64_t before[kThreads];
   const std::int64_t share = (groups + kThreads - 1) / kThreads;
   const std::int64_t begin = min(groups, share * threadIdx.x);
   const std::int64_t end = min(groups, begin + share);
   std::int64_t count = 0;
-  for (std::int64_t g = begin; g < end; ++g)
-    count += (offsets[g + 1] - offsets[g] + height - 1) / height;
+  for (std::int64_t g = begin; g < end; ++g) count += tiles_of_group(rows, g, height);
   before[threadIdx.x] = count;
   __syncthreads();
   for (int step = 1; step < kThreads; step *= 2) {
@@ -26,18 +25,19 @@ __global__ void plan_kernel(const std::int64_t* offsets, std::int64_t groups, in
     __syncthreads();
   }
   std::int64_t at = before[threadIdx.x] - count;
-  for (std::int64_t g = begin; g < end; ++g)
-    for (std::int64_t row = offsets[g]; row < offsets[g + 1]; row += height)
-      tiles[at++] = {row, offsets[g + 1] < row + height ? offsets[g + 1] : row + height, g};
+  for (std::int64_t g = begin; g < end; ++g) {
+    put_group_tiles(rows, g, height, tiles + at);
+    at += tiles_of_group(rows, g, height);
+  }
   for (std::int64_t i = before[kThreads - 1] + threadIdx.x; i < capacity; i += kThreads)
     tiles[i] = {0, 0, 0};
 }
 
 }  // namespace
 
-void plan_row_tiles(const std::int64_t* offsets, std::int64_t groups, int height, RowTile* tiles,
-                    std::int64_t capacity) {
-  plan_kernel<<<1, kThreads>>>(offsets, groups, height, tiles, capacity);
+void plan_row_tiles(const GroupRows& rows, std::int64_t groups, int height, RowTile* tiles,
+                    std::int64_t capacity, cudaStream_t stream) {
+  plan_kernel<<<1, kThreads, 0, stream>>>(rows, groups, height, tiles, capacity);
   check(cudaGetLastError(), "plan_row_tiles");
 }
 
