@@ -6,6 +6,7 @@
 #include "kernels/cuda/bench_support.cuh"
 #include "kernels/cuda/decode.cuh"
 #include "kernels/cuda/gemm_w4a16.cuh"
+#include "kernels/cuda/gemm_w4a16_packed.cuh"
 
 namespace assay::kernels::cuda {
 namespace {
@@ -71,12 +72,13 @@ __global__ void check_outputs(GemmW4a16 p, const std::uint16_t* weights, std::in
 
 struct WeightCopies {
   std::vector<DeviceBuffer<std::uint8_t>> codes, scales;
+  std::vector<PackedWeights> packed;
   std::int64_t each;
 };
 
 WeightCopies make_weights(Fp4Weights format, std::int64_t n, std::int64_t k, std::uint64_t seed) {
   const std::int64_t groups = n * k / (format == Fp4Weights::nvfp4 ? 16 : 32);
-  WeightCopies w{{}, {}, n * k / 2 + groups};
+  WeightCopies w{{}, {}, {}, n * k / 2 + groups};
   const auto copies = std::max<std::int64_t>(2, (kRotatedBytes + w.each - 1) / w.each);
   for (std::int64_t i = 0; i < copies; ++i) {
     w.codes.emplace_back(static_cast<std::size_t>(n * k / 2));
@@ -84,6 +86,13 @@ WeightCopies make_weights(Fp4Weights format, std::int64_t n, std::int64_t k, std
     fill_words(w.codes.back().data(), n * k / 2, seed + 2 * i, WordKind::bits);
     fill_words(w.scales.back().data(), groups, seed + 2 * i + 1,
                format == Fp4Weights::nvfp4 ? WordKind::ue4m3_scales : WordKind::e8m0_scales);
+    GemmW4a16 p{};
+    p.b_codes = w.codes.back().data();
+    p.b_scales = w.scales.back().data();
+    p.n = n;
+    p.k = k;
+    p.weights = format;
+    w.packed.emplace_back(p);
   }
   return w;
 }
@@ -112,19 +121,20 @@ void bench_shape(const BenchContext& context, Fp4Weights format, std::int64_t n,
   fill_words(a.data(), most * k * 2, options.seed, WordKind::gaussian_bf16);
   const auto problem = [&](int copy, std::int64_t m) {
     const auto c = static_cast<std::size_t>(copy % copies);
-    return GemmW4a16{.a = a.data(),
-                     .b_codes = weights.codes[c].data(),
-                     .b_scales = weights.scales[c].data(),
-                     .m = m,
-                     .n = n,
-                     .k = k,
-                     .alpha = 1.0F,
-                     .tensor_scale = 0.37F,
-                     .beta = 0.0F,
-                     .c = nullptr,
-                     .bias = nullptr,
-                     .d = d.data(),
-                     .weights = format};
+    const GemmW4a16 p{.a = a.data(),
+                      .b_codes = weights.codes[c].data(),
+                      .b_scales = weights.scales[c].data(),
+                      .m = m,
+                      .n = n,
+                      .k = k,
+                      .alpha = 1.0F,
+                      .tensor_scale = 0.37F,
+                      .beta = 0.0F,
+                      .c = nullptr,
+                      .bias = nullptr,
+                      .d = d.data(),
+                      .weights = format};
+    return weights.packed[c].attached_to(p);
   };
   for (int i = 0; i < wide_copies; ++i) {
     expand<<<4096, 256>>>(problem(i, 1), wide[static_cast<std::size_t>(i)].data());

@@ -12,6 +12,7 @@
 #include "kernels/cuda/device_products.h"
 #include "kernels/cuda/fp4_device.h"
 #include "kernels/cuda/gemm_w4a16.cuh"
+#include "kernels/cuda/gemm_w4a16_packed.cuh"
 #include "kernels/cuda/qat.cuh"
 #include "kernels/cuda/quantize.cuh"
 #include "kernels/typed_device.h"
@@ -179,20 +180,23 @@ class CudaDevice final : public TypedDevice {
     DeviceBuffer<float> bias(call.bias);
     DeviceBuffer<float> d(call.d.size());
     d.fill(0xFF);
-    cuda::gemm_w4a16({.a = a.data(),
-                      .b_codes = codes.data(),
-                      .b_scales = scales.data(),
-                      .m = call.m,
-                      .n = call.n,
-                      .k = call.k,
-                      .alpha = call.alpha,
-                      .tensor_scale = claim.b == &formats::nvfp4 ? call.b->tensor_scale : 1.0F,
-                      .beta = call.beta,
-                      .c = call.beta == 0.0F ? nullptr : c.data(),
-                      .bias = call.bias.empty() ? nullptr : bias.data(),
-                      .d = d.data(),
-                      .weights = claim.b == &formats::nvfp4 ? cuda::Fp4Weights::nvfp4
-                                                            : cuda::Fp4Weights::mxfp4});
+    const cuda::GemmW4a16 p{
+        .a = a.data(),
+        .b_codes = codes.data(),
+        .b_scales = scales.data(),
+        .m = call.m,
+        .n = call.n,
+        .k = call.k,
+        .alpha = call.alpha,
+        .tensor_scale = claim.b == &formats::nvfp4 ? call.b->tensor_scale : 1.0F,
+        .beta = call.beta,
+        .c = call.beta == 0.0F ? nullptr : c.data(),
+        .bias = call.bias.empty() ? nullptr : bias.data(),
+        .d = d.data(),
+        .weights = claim.b == &formats::nvfp4 ? cuda::Fp4Weights::nvfp4 : cuda::Fp4Weights::mxfp4};
+    // Small batches have a kernel of their own, of weights that are rearranged once.
+    const cuda::PackedWeights packed(p);
+    cuda::gemm_w4a16(packed.attached_to(p));
     d.copy_to(call.d);
     return Status::ok;
   }

@@ -5,8 +5,7 @@
 // ahead, turns them into bf16 there and multiplies them, as the A of mma.m16n8k16, with the
 // activations, which lie in shared memory for the whole stretch of k. Partial sums meet in shared
 // memory and are added in one fixed order, so the result does not depend on the launch.
-#include <cooperative_groups.h>
-
+#include "kernels/cuda/batch_sums.cuh"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/fp4_registers.cuh"
 #include "kernels/cuda/gemm_w4a16.cuh"
@@ -187,40 +186,7 @@ __global__ void __launch_bounds__(S::threads) batch_kernel(GemmW4a16 p) {
       }
   }
 
-  __syncthreads();
-  auto* sums = reinterpret_cast<float*>(shared);  // [k_warp][column][row]
-#pragma unroll
-  for (int r = 0; r < S::row_tiles; ++r)
-#pragma unroll
-    for (int c = 0; c < S::column_tiles; ++c)
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int row = (row_warp * S::row_tiles + r) * 16 + i / 2 * 8 + lane / 4;
-        const int column = c * 8 + lane % 4 * 2 + i % 2;
-        sums[(k_warp * S::columns + column) * S::sum_pitch + row] = sum[r][c][i];
-      }
-  if constexpr (S::cluster == 1)
-    __syncthreads();
-  else
-    cg::this_cluster().sync();
-
-  constexpr int own = S::rows / S::cluster;
-  const float factor = p.alpha * p.tensor_scale;
-  for (int i = threadIdx.x; i < own * S::columns; i += S::threads) {
-    const int row = rank * own + i % own;
-    const int column = i / own;
-    if (column >= p.m || row0 + row >= p.n) continue;
-    float total = 0.0F;
-    for (int block = 0; block < S::cluster; ++block) {
-      const float* from = sums;
-      if constexpr (S::cluster > 1) from = cg::this_cluster().map_shared_rank(sums, block);
-#pragma unroll
-      for (int warp = 0; warp < S::k_warps; ++warp)
-        total += from[(warp * S::columns + column) * S::sum_pitch + row];
-    }
-    store_w4a16(p, factor, column, row0 + row, total);
-  }
-  if constexpr (S::cluster > 1) cg::this_cluster().sync();  // others read these sums
+  add_and_store<S>(p, reinterpret_cast<float*>(shared), row0, rank, row_warp, k_warp, sum);
 }
 
 template <class S, Fp4Weights format>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/gemm_w4a16.cuh"
+#include "kernels/cuda/gemm_w4a16_packed.cuh"
 
 namespace assay::kernels::cuda {
 
@@ -10,6 +11,7 @@ namespace {
 struct Row {
   const char* name;
   int columns, rows;
+  bool packed = false;
 };
 constexpr Row kTactics[] = {{"tiled", 0, 0},
                             {"batch8", 8, 0},
@@ -18,7 +20,9 @@ constexpr Row kTactics[] = {{"tiled", 0, 0},
                             {"batch64", 64, 0},
                             {"wgmma64x128", 64, 128},
                             {"wgmma128x128", 128, 128},
-                            {"wgmma128x256", 128, 256}};
+                            {"wgmma128x256", 128, 256},
+                            {"packed8", 8, 0, true},
+                            {"packed16", 16, 0, true}};
 const Row& row_of(W4a16Tactic tactic) { return kTactics[static_cast<int>(tactic)]; }
 
 }  // namespace
@@ -28,12 +32,14 @@ const char* name_of(W4a16Tactic tactic) { return row_of(tactic).name; }
 bool takes(W4a16Tactic tactic, const GemmW4a16& p) {
   if (tactic == W4a16Tactic::tiled) return true;
   const Row& row = row_of(tactic);
+  if (row.packed) return w4a16_packed_takes(row.columns, p);
   return row.rows == 0 ? w4a16_batch_takes(row.columns, p) : w4a16_wgmma_takes(p);
 }
 
 W4a16Tactic choose_w4a16(const GemmW4a16& p) {
   for (const W4a16Tactic tactic :
-       {W4a16Tactic::batch8, W4a16Tactic::batch16, W4a16Tactic::batch32, W4a16Tactic::batch64})
+       {W4a16Tactic::packed8, W4a16Tactic::packed16, W4a16Tactic::batch8, W4a16Tactic::batch16,
+        W4a16Tactic::batch32, W4a16Tactic::batch64})
     if (p.m <= row_of(tactic).columns && takes(tactic, p)) return tactic;
   // Large tiles reuse more, if there are enough of them for the multiprocessors.
   const auto tiles = [&](W4a16Tactic tactic) {
@@ -51,6 +57,8 @@ void launch_w4a16(W4a16Tactic tactic, const GemmW4a16& p, cudaStream_t stream) {
   const Row& row = row_of(tactic);
   if (tactic == W4a16Tactic::tiled)
     launch_w4a16_tiled(p, stream);
+  else if (row.packed)
+    launch_w4a16_packed(row.columns, p, stream);
   else if (row.rows == 0)
     launch_w4a16_batch(row.columns, p, stream);
   else

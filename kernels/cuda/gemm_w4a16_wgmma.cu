@@ -2,7 +2,10 @@
 // W4A16 for large m on Hopper. The product is computed transposed: the weights are the A operand of
 // wgmma, which may come from registers, so FP4 becomes bf16 without a trip through shared memory;
 // the activations are B and arrive by the tensor copy engine. Two warpgroups own the weight rows;
-// one converts its fragments while the matrix unit works for the other.
+// one converts its fragments while the matrix unit works for the other. Where there are few tiles,
+// a cluster of blocks cuts k and adds its sums in one fixed order.
+#include <cooperative_groups.h>
+
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/fp4_registers.cuh"
 #include "kernels/cuda/gemm_w4a16.cuh"
@@ -19,19 +22,25 @@ constexpr int kThreads = 256;  // no warp of its own for the copies: that leaves
 
 /// A block's part of the product: `columns` rows of activations by 64 * row_tiles weight rows for
 /// each of two warpgroups. Twice the weight rows halve the bytes of activations per product.
-template <int columns_, int row_tiles_>
+/// `ahead`: steps of weights on their way to registers, which few products must wait for.
+template <int columns_, int row_tiles_, int ahead_>
 struct Shape {
-  static constexpr int columns = columns_, row_tiles = row_tiles_;
+  static constexpr int columns = columns_, row_tiles = row_tiles_, ahead = ahead_;
+  static constexpr int unrolled = ahead % 2 == 0 ? ahead : 2 * ahead;  // two sets of fragments
   static constexpr int rows = 128 * row_tiles;
   static constexpr int stages = 8;
   static constexpr int stage_bytes = columns * kStep * 2;
   static constexpr int shared = stages * stage_bytes + 1024 + 16 * stages;
+  // A block's sums, where a cluster adds them, lie where the activations were.
+  static constexpr int sum_pitch = rows + 4;
+  static constexpr bool cuts_k = 4 * columns * sum_pitch <= stages * stage_bytes;
 };
 
 struct Launch {
   GemmW4a16 p;
   const RowTile* tiles;  ///< null: one group, tiles in order
   unsigned row_tiles, col_tiles;
+  unsigned cluster;  ///< blocks that cut k
 };
 
 #if ASSAY_HAS_WGMMA
@@ -90,12 +99,13 @@ struct Pipeline {
   const CUtensorMap* activations;
   unsigned char* buffers;
   std::uint64_t *full, *empty;
-  int row, steps;
+  int row, begin, steps;  ///< `steps` from `begin` on are this block's; arguments count from there
 
   __device__ void fetch(int step) const {
     const int stage = step % S::stages;
     barrier_expect(full + stage, S::stage_bytes);
-    copy_box(activations, full + stage, buffers + stage * S::stage_bytes, step * kStep, row);
+    copy_box(activations, full + stage, buffers + stage * S::stage_bytes, (begin + step) * kStep,
+             row);
   }
   /// By one thread, once it is done with `step`: the stage of the step before, which the other
   /// warpgroup should have left too, gets the next step that is not on its way.
@@ -106,6 +116,39 @@ struct Pipeline {
     fetch(free + S::stages);
   }
 };
+
+/// The sums of a cluster's blocks to shared memory, then each block's share of the outputs from all
+/// of them, in the order of k.
+template <class S>
+__device__ void add_in_cluster(const Launch& launch, const RowTile& tile, std::int64_t col0,
+                               float factor, const float (&sum)[S::row_tiles][S::columns / 2],
+                               float* sums) {
+  namespace cg = cooperative_groups;
+  const GemmW4a16& p = launch.p;
+  const cg::cluster_group cluster = cg::this_cluster();
+  const int thread = static_cast<int>(threadIdx.x);
+  const int own_row = thread / 128 * (64 * S::row_tiles) + thread % 128 / 32 * 16 + thread % 32 / 4;
+  __syncthreads();  // the activations there have been multiplied
+#pragma unroll
+  for (int t = 0; t < S::row_tiles; ++t)
+#pragma unroll
+    for (int i = 0; i < S::columns / 2; ++i)
+      sums[(i / 4 * 8 + thread % 4 * 2 + i % 2) * S::sum_pitch + own_row + 64 * t + i % 4 / 2 * 8] =
+          sum[t][i];
+  cluster.sync();
+  const int share = S::rows / static_cast<int>(launch.cluster);
+  const int first = share * static_cast<int>(cluster.block_rank());
+  for (int i = thread; i < share * S::columns; i += kThreads) {
+    const int row = first + i % share;
+    const int column = i / share;
+    if (tile.row0 + column >= tile.end || col0 + row >= p.n) continue;
+    float total = 0.0F;
+    for (unsigned block = 0; block < launch.cluster; ++block)
+      total += cluster.map_shared_rank(sums, block)[column * S::sum_pitch + row];
+    store_w4a16(p, factor, tile.row0 + column, col0 + row, total);
+  }
+  cluster.sync();  // others read these sums
+}
 
 template <class S, Fp4Weights format>
 __device__ void consume(const Launch& launch, const RowTile& tile, std::int64_t col0,
@@ -122,7 +165,7 @@ __device__ void consume(const Launch& launch, const RowTile& tile, std::int64_t 
   const std::uint8_t* codes = p.b_codes + tile.group * p.n * (p.k / 2);
   const std::uint8_t* scales = p.b_scales + tile.group * p.n * (p.k / fp4_group<format>);
   std::uint32_t rows[S::row_tiles][2];
-  Packed packed[S::row_tiles];
+  Packed packed[S::ahead][S::row_tiles];
   std::uint32_t a[2][S::row_tiles][4][4];  // this step's fragments and the next one's
   float sum[S::row_tiles][columns / 2];
 #pragma unroll
@@ -131,22 +174,28 @@ __device__ void consume(const Launch& launch, const RowTile& tile, std::int64_t 
     for (int half = 0; half < 2; ++half) {
       rows[t][half] = static_cast<std::uint32_t>(min(row + 64 * t + 8 * half, p.n - 1) * (p.k / 2));
     }
-    packed[t] = load_packed<format>(codes, scales, rows[t], 0);
 #pragma unroll
     for (float& s : sum[t]) s = 0.0F;
   }
-  // Fragments of the step after are made while the matrix unit works on this one's.
-  const auto make = [&](std::uint32_t(&to)[S::row_tiles][4][4], int step) {
+  const auto load = [&](Packed(&to)[S::row_tiles], int step) {
+    if (step >= pipeline.steps) return;
 #pragma unroll
-    for (int t = 0; t < S::row_tiles; ++t) {
-      convert<format>(packed[t], pick, to[t]);
-      if (step + 1 < pipeline.steps)
-        packed[t] = load_packed<format>(codes, scales, rows[t],
-                                        static_cast<std::uint32_t>(step + 1) * kStep);
-    }
+    for (int t = 0; t < S::row_tiles; ++t)
+      to[t] = load_packed<format>(codes, scales, rows[t],
+                                  static_cast<std::uint32_t>(pipeline.begin + step) * kStep);
+  };
+#pragma unroll
+  for (int i = 0; i < S::ahead; ++i) load(packed[i], i);
+  // Fragments of the step after are made while the matrix unit works on this one's.
+  const auto make = [&](std::uint32_t(&to)[S::row_tiles][4][4], Packed(&from)[S::row_tiles],
+                        int step) {
+#pragma unroll
+    for (int t = 0; t < S::row_tiles; ++t) convert<format>(from[t], pick, to[t]);
+    load(from, step + S::ahead);
   };
   const auto multiply = [&](const std::uint32_t(&now)[S::row_tiles][4][4],
-                            std::uint32_t(&next)[S::row_tiles][4][4], int step) {
+                            std::uint32_t(&next)[S::row_tiles][4][4], Packed(&from)[S::row_tiles],
+                            int step) {
     const int stage = step % S::stages;
     barrier_wait(pipeline.full + stage, step / S::stages & 1);
     const std::uint64_t b =
@@ -158,20 +207,25 @@ __device__ void consume(const Launch& launch, const RowTile& tile, std::int64_t 
       for (int t = 0; t < S::row_tiles; ++t)
         wgmma_bf16<columns>(sum[t], now[t][k], b + k * (32 >> 4));
     wgmma_commit();
-    if (step + 1 < pipeline.steps) make(next, step + 1);
+    if (step + 1 < pipeline.steps) make(next, from, step + 1);
     wgmma_wait<0>();
     if (threadIdx.x % 32 == 0) barrier_arrive(pipeline.empty + stage);
     if (threadIdx.x == 0) pipeline.refill(step);
   };
-  make(a[0], 0);
-  for (int step = 0; step < pipeline.steps; step += 2) {
-    multiply(a[0], a[1], step);
-    if (step + 1 < pipeline.steps) multiply(a[1], a[0], step + 1);
-  }
+  make(a[0], packed[0], 0);
+  for (int step = 0; step < pipeline.steps; step += S::unrolled)
+#pragma unroll
+    for (int u = 0; u < S::unrolled; ++u)
+      if (step + u < pipeline.steps)
+        multiply(a[u % 2], a[(u + 1) % 2], packed[(u + 1) % S::ahead], step + u);
 
   const float tensor_scale =
       p.group_scales != nullptr ? p.group_scales[tile.group] : p.tensor_scale;
   const float factor = p.alpha * tensor_scale;
+  if constexpr (S::cuts_k)
+    if (launch.cluster > 1)
+      return add_in_cluster<S>(launch, tile, col0, factor, sum,
+                               reinterpret_cast<float*>(pipeline.buffers));
 #pragma unroll
   for (int t = 0; t < S::row_tiles; ++t)
 #pragma unroll
@@ -194,7 +248,8 @@ __global__ void __launch_bounds__(kThreads, 1)
   auto* full = reinterpret_cast<std::uint64_t*>(buffers + S::stages * S::stage_bytes);
   auto* empty = full + S::stages;
 
-  const TilePlace place = tile_place(blockIdx.x, launch.row_tiles, launch.col_tiles, kAcross);
+  const TilePlace place =
+      tile_place(blockIdx.x / launch.cluster, launch.row_tiles, launch.col_tiles, kAcross);
   const std::int64_t first = std::int64_t{place.row} * S::columns;
   const RowTile tile = launch.tiles != nullptr
                            ? launch.tiles[place.row]
@@ -208,12 +263,17 @@ __global__ void __launch_bounds__(kThreads, 1)
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
   __syncthreads();
+  const int steps = static_cast<int>(launch.p.k / kStep);
+  const int parts = static_cast<int>(launch.cluster);
+  const int part = static_cast<int>(blockIdx.x % launch.cluster);
+  const int begin = steps * part / parts;
   const Pipeline<S> pipeline{&activations,
                              buffers,
                              full,
                              empty,
                              static_cast<int>(tile.row0),
-                             static_cast<int>(launch.p.k / kStep)};
+                             begin,
+                             steps * (part + 1) / parts - begin};
   if (threadIdx.x == 0)
     for (int step = 0; step < min(S::stages, pipeline.steps); ++step) pipeline.fetch(step);
   consume<S, format>(launch, tile, std::int64_t{place.col} * S::rows, pipeline);
@@ -227,16 +287,32 @@ void start(const Launch& launch, cudaStream_t stream) {
         "gemm_w4a16_wgmma");
   const CUtensorMap map = tensor_map(CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, launch.p.a, launch.p.m,
                                      launch.p.k, S::columns, kStep);
-  kernel<<<launch.row_tiles * launch.col_tiles, kThreads, S::shared, stream>>>(launch, map);
-  check(cudaGetLastError(), "gemm_w4a16_wgmma");
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(launch.row_tiles * launch.col_tiles * launch.cluster);
+  config.blockDim = dim3(kThreads);
+  config.dynamicSmemBytes = S::shared;
+  config.stream = stream;
+  cudaLaunchAttribute cluster{};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim = {launch.cluster, 1, 1};
+  config.attrs = &cluster;
+  config.numAttrs = 1;
+  check(cudaLaunchKernelEx(&config, kernel, launch, map), "gemm_w4a16_wgmma");
 }
 
 template <class S>
 void start(const GemmW4a16& p, const RowTile* tiles, std::int64_t count, cudaStream_t stream) {
-  const Launch launch{
+  Launch launch{
       p, tiles,
       static_cast<unsigned>(tiles != nullptr ? count : (p.m + S::columns - 1) / S::columns),
-      static_cast<unsigned>((p.n + S::rows - 1) / S::rows)};
+      static_cast<unsigned>((p.n + S::rows - 1) / S::rows), 1};
+  // One wave of blocks, each with enough of k to be worth its start.
+  constexpr unsigned wave = 132;
+  constexpr std::int64_t fewest_steps = 16;
+  if (S::cuts_k && tiles == nullptr)
+    while (launch.cluster < 8 && launch.row_tiles * launch.col_tiles * launch.cluster * 2 <= wave &&
+           p.k / kStep >= fewest_steps * launch.cluster * 2)
+      launch.cluster *= 2;
   if (p.weights == Fp4Weights::nvfp4)
     start<S, Fp4Weights::nvfp4>(launch, stream);
   else
@@ -266,11 +342,11 @@ void launch_w4a16_wgmma(int columns, int rows, const GemmW4a16& p, cudaStream_t 
 void launch_w4a16_wgmma_grouped(int columns, int rows, const GemmW4a16& p, const RowTile* tiles,
                                 std::int64_t count, cudaStream_t stream) {
   if (rows == 256)
-    start<Shape<128, 2>>(p, tiles, count, stream);
+    start<Shape<128, 2, 1>>(p, tiles, count, stream);
   else if (columns == 128)
-    start<Shape<128, 1>>(p, tiles, count, stream);
+    start<Shape<128, 1, 2>>(p, tiles, count, stream);
   else
-    start<Shape<64, 1>>(p, tiles, count, stream);
+    start<Shape<64, 1, 6>>(p, tiles, count, stream);
 }
 
 }  // namespace assay::kernels::cuda
