@@ -16,6 +16,7 @@ using golden::Value;
 }  // namespace
 
 ProductModel::Result ProductModel::run() const {
+  if (m == 0 || n == 0) return {};  // no output, and no row that an error could take for another
   FactoredMatrix fa = a ? a->run() : golden::factor(formats::bf16, a_bf16, m, k);
   FactoredMatrix fb = b.run();
   if (edit_operands) edit_operands(fa, fb);

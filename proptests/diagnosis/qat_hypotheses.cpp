@@ -238,7 +238,9 @@ std::vector<QatError> backward_errors() {
       {"token_tail_dropped", "dW counts the tokens down to a multiple of 16",
        [](Model& q) { q.dw_tokens = q.m / 16 * 16; }},
       {"dbias_wrong_axis", "d bias is summed over outputs instead of rows",
-       [](Model& q) { q.dbias = [q](std::int64_t j) { return sum_of_row(q, j % q.m); }; }},
+       [](Model& q) {
+         q.dbias = [q](std::int64_t j) { return q.m == 0 ? 0.0F : sum_of_row(q, j % q.m); };
+       }},
       {"dbias_averaged", "d bias is divided by the number of rows",
        [](Model& q) {
          q.dbias = [q](std::int64_t j) {
