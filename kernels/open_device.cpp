@@ -27,6 +27,7 @@ constexpr std::array targets{
            }}};
 
 constexpr std::string_view mutant_prefix = "mutants.";
+constexpr std::string_view cuda_mutant_prefix = "cuda-mutants.";
 
 }  // namespace
 
@@ -38,10 +39,12 @@ std::shared_ptr<const DeviceUnderTest> open_device(const std::string& target, st
   }
   if (target.starts_with(mutant_prefix))
     return mutants::make_mutant(target.substr(mutant_prefix.size()));
+  if (target.starts_with(cuda_mutant_prefix))
+    return make_cuda_mutant(target.substr(cuda_mutant_prefix.size()), reason);
   if (target.find('/') != std::string::npos || target.ends_with(".so"))
     return abi::open_plugin(target);
   throw std::invalid_argument(formats::unknown_name("device", target, known) +
-                              ", mutants.ID, the path of a plugin");
+                              ", mutants.ID, cuda-mutants.ID, the path of a plugin");
 }
 
 }  // namespace assay::kernels

@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* usage =
     "usage: assay-runner TARGET\n\n"
-    "TARGET: cpu, cuda, mutants.ID or the path of a plugin.\n\n"
+    "TARGET: cpu, cuda, mutants.ID, cuda-mutants.ID or the path of a plugin.\n\n"
     "The process in which a kernel runs while assay judges it from another one. Nobody needs to\n"
     "start it: 'assay certify TARGET' does, and speaks to it through the socket and the shared\n"
     "memory that it hands over (proptests/wire.h is the protocol). Started by hand it has "

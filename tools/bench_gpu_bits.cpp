@@ -89,20 +89,22 @@ void compare_steps(const Claim& claim, const TypedDevice& cpu, const TypedDevice
   constexpr std::int64_t shapes[][3] = {{1, 1, 16}, {3, 5, 33}, {17, 40, 64}, {64, 48, 160}};
   const bool forward = claim.operation == "qat_forward";
   for (const auto& [m, n, k] : shapes)
-    for (const kernels::Estimator estimator :
-         {kernels::Estimator::identity, kernels::Estimator::clip_mask, kernels::Estimator::lsq}) {
+    for (std::size_t e = 0; e < kernels::estimator_names.size(); ++e) {
+      const auto estimator = static_cast<kernels::Estimator>(e);
       const std::vector<float> x = numbers(m * k, Data::gaussian, random);
       const std::vector<float> w = numbers(n * k, Data::gaussian, random);
       const std::vector<float> dy = numbers(m * n, Data::gaussian, random);
       const std::vector<float> bias = numbers(n, Data::gaussian, random);
+      const std::int64_t block = claim.b->block.cols;
+      const std::int64_t blocks = n * ((k + block - 1) / block);
       std::vector<float> scales;
       if (claim.b->rule == formats::ScaleRule::given) {
-        scales = numbers(n * ((k + 15) / 16), Data::gaussian, random);
+        scales = numbers(blocks, Data::gaussian, random);
         for (float& s : scales) s = 0.1F + 0.2F * std::fabs(s);
       }
       const auto step = [&](const TypedDevice& device, std::vector<std::vector<float>>& out) {
         out = {std::vector<float>(dy.size()), std::vector<float>(x.size()),
-               std::vector<float>(w.size()), std::vector<float>(scales.size()),
+               std::vector<float>(w.size()), std::vector<float>(static_cast<std::size_t>(blocks)),
                std::vector<float>(bias.size())};
         QatCall call;
         call.m = m;
@@ -113,6 +115,8 @@ void compare_steps(const Claim& claim, const TypedDevice& cpu, const TypedDevice
         call.bias = bias;
         call.scales = scales;
         call.estimator = estimator;
+        if (estimator == kernels::Estimator::ewgs || estimator == kernels::Estimator::trust_mask)
+          call.parameter = 0.5F;
         if (forward) {
           call.y = out[0];
           return device.qat_forward(claim, call);

@@ -93,7 +93,7 @@ Action declare_bench(CLI::App& app) {
                  "of the second column (default 2); golden: of the exact GEMM (default 1)")
       ->check(CLI::PositiveNumber);
   app.add_option("--only", options->only,
-                 "gpu: some of quantize, w4a16, w4a8, grouped, bits, in place of all")
+                 "gpu: some of quantize, qat, exact, w4a16, w4a8, grouped, bits, in place of all")
       ->delimiter(',');
   app.add_option("--seed", options->codec.seed, "of the data (default 1)");
   app.add_option("--json", options->codec.json, "write the result as JSON to FILE")

@@ -10,7 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/cuda_device.h"
 #include "kernels/mutants/mutants.h"
+#include "kernels/open_device.h"
 #include "proptests/devices/process.h"
 #include "proptests/mutation_run.h"
 #include "tools/head_to_head.h"
@@ -50,6 +52,14 @@ std::vector<Subject> of_this_tree() {
                         {std::string(m.fault)},
                         {},
                         {}});
+  return subjects;
+}
+
+std::vector<Subject> of_gpu() {
+  std::vector<Subject> subjects;
+  for (const kernels::CudaMutant& m : kernels::cuda_mutants())
+    subjects.push_back(
+        {std::string(m.id), std::string(m.description), std::string(m.source), "", {}, {}, {}});
   return subjects;
 }
 
@@ -203,10 +213,18 @@ ExitCode compare_suites(const Options& options) {
 ExitCode run(const Options& options) {
   if (options.head_to_head) return compare_suites(options);
   options.outputs.require_writable();
+  const bool gpu = options.target == "cuda";
+  if (std::string reason; gpu && kernels::open_device(options.target, reason) == nullptr) {
+    fmt::print(stderr, "assay: not_supported: {}; none of the {} GPU mutants ran\n", reason,
+               kernels::cuda_mutants().size());
+    return ExitCode::absent;
+  }
   std::unique_ptr<proptests::Device> plugin;
-  if (!options.target.empty())
+  if (!options.target.empty() && !gpu)
     plugin = proptests::in_own_process(proptests::device_command(options.target));
-  std::vector<Subject> subjects = plugin ? of_plugin(*plugin, options.truth) : of_this_tree();
+  std::vector<Subject> subjects = gpu      ? of_gpu()
+                                  : plugin ? of_plugin(*plugin, options.truth)
+                                           : of_this_tree();
   if (!options.only.empty())
     std::erase_if(subjects, [&](const Subject& s) { return s.id != options.only; });
   if (subjects.empty()) throw std::invalid_argument("no mutant is called '" + options.only + "'");
@@ -217,7 +235,10 @@ ExitCode run(const Options& options) {
                "diagnosis", "", "first killed by");
   for (Subject& s : subjects) {
     std::unique_ptr<proptests::Device> own;
-    if (!plugin) own = proptests::in_process(kernels::mutants::make_mutant(s.id));
+    if (gpu)  // a fault may take its process with it
+      own = proptests::in_own_process(proptests::device_command("cuda-mutants." + s.id));
+    else if (!plugin)
+      own = proptests::in_process(kernels::mutants::make_mutant(s.id));
     proptests::MutationOptions mutation;
     mutation.seed = options.seed;
     mutation.entry = s.entry;
@@ -245,8 +266,8 @@ ExitCode run(const Options& options) {
 Action declare_mutants(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("PLUGIN", options->target,
-                 "a shared object or script, every entry of which is wrong in one way; "
-                 "without it: the wrong kernels of this tree");
+                 "a shared object or script, every entry of which is wrong in one way; cuda: the "
+                 "wrong GPU kernels of this tree; without it: its other wrong kernels");
   app.add_option("--truth", options->truth,
                  "what is wrong with the entries of the plugin: {\"entry\": [\"hypothesis\", ..]}");
   app.add_flag("--head-to-head", options->head_to_head,

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "formats/block.h"
 #include "kernels/cpu/element.h"
 #include "kernels/cpu/kernels.h"
 #include "kernels/cpu/operations.h"
@@ -16,6 +17,9 @@ using formats::ScaleLayout;
 
 constexpr std::array quantized{&formats::nvfp4, &formats::nvfp4_divide, &formats::mxfp4_floor,
                                &formats::mxfp4_rceil, &formats::deepseek_v4};
+/// Quantized by the library itself (formats/block.h).
+constexpr std::array library{&formats::nvfp4_2d, &formats::nvfp4_4over6, &formats::nvfp4_4over6_mae,
+                             &formats::nvfp4_4over6_max};
 /// A and B of the GEMMs; a null A is bf16. How the scales were chosen does not matter to a product,
 /// so one row for each way of scaling stands for all of its rules.
 constexpr std::array<std::array<const BlockFormat*, 2>, 5> products{
@@ -36,6 +40,11 @@ std::vector<Claim> all_claims() {
         claim.scale_layout = layout;
         claims.push_back(claim);
       }
+    for (const BlockFormat* format : library) {
+      Claim claim{"quantize", format};
+      claim.scale_layout = layout;
+      claims.push_back(claim);
+    }
     for (const auto& [a, b] : products)
       for (const formats::FormatSpec* output : {&formats::fp32, &formats::bf16}) {
         Claim claim{"gemm", a, b};
@@ -75,6 +84,12 @@ class CpuDevice final : public TypedDevice {
   Status quantize(const Claim& claim, std::span<const float> x,
                   formats::BlockScaledTensor& out) const override {
     if (!has(claim) || out.layout != formats::Layout::row_major) return Status::not_supported;
+    if (std::find(library.begin(), library.end(), claim.a) != library.end()) {
+      formats::QuantizeOptions options;
+      options.scale_layout = out.scale_layout;
+      out = formats::quantize(x, out.rows, out.cols, *claim.a, options);
+      return Status::ok;
+    }
     return cpu::quantize(x, out) ? Status::ok : Status::not_supported;
   }
 

@@ -8,6 +8,7 @@
 
 #include "kernels/cpu/element.h"
 #include "kernels/cpu/kernels.h"
+#include "kernels/cuda/qat_elements.cuh"
 
 namespace assay::kernels::cpu {
 namespace {
@@ -118,7 +119,9 @@ float dge_slope(float u) {
   while (bin + 2 < edges.size() && magnitude > edges[bin + 1]) ++bin;
   const float width = edges[bin + 1] - edges[bin];
   const float z = std::fabs(2.0F * (magnitude - edges[bin]) / width - 1.0F);
-  return std::min(3.0F, 0.2F * std::pow(z, -0.8F));
+  // The cap begins at z = 0.034. The power is the GPU kernels': the same bits everywhere.
+  if (z < 0x1p-5F) return 3.0F;
+  return std::min(3.0F, static_cast<float>(0.2 * cuda::minus_four_fifths(z)));
 }
 
 /// What the estimator makes of a gradient that passes.
@@ -138,6 +141,26 @@ double scale_term(const Weight& weight, Estimator estimator, float g) {
   if (!weight.inside()) return g * weight.clipped();
   return g * (weight.s == 0.0 ? 0.0 : weight.q - weight.w / weight.s);
 }
+
+/// The sum of a block's terms in the order of the GPU kernels, whose lanes hold four weights each:
+/// fours ascending, then these in pairs, pairs of pairs and so on.
+class BlockSum {
+ public:
+  explicit BlockSum(std::int64_t block) : fours_((block + 3) / 4) {}
+  void add(std::int64_t index, double term) { fours_[index / 4] += term; }
+  [[nodiscard]] double total() {
+    for (std::size_t step = 1; step < fours_.size(); step *= 2)
+      for (std::size_t i = 0; i + step < fours_.size(); i += 2 * step)
+        fours_[i] += fours_[i + step];
+    return fours_[0];
+  }
+
+ private:
+  std::vector<double> fours_;
+};
+
+/// 64 rows at a time ascending, then these sums ascending: what many threads can share.
+constexpr std::int64_t sum_rows = 64;
 
 }  // namespace
 
@@ -162,7 +185,12 @@ Status qat_backward(const Claim& claim, const QatCall& call) {
   std::copy(dx.begin(), dx.end(), call.dx.begin());
   for (std::int64_t j = 0; j < call.n; ++j) {
     float sum = 0.0F;
-    for (std::int64_t i = 0; i < call.m; ++i) sum += call.dy[i * call.n + j];
+    for (std::int64_t first = 0; first < call.m; first += sum_rows) {
+      float part = 0.0F;
+      for (std::int64_t i = first; i < std::min(first + sum_rows, call.m); ++i)
+        part += call.dy[i * call.n + j];
+      sum += part;
+    }
     call.dbias[j] = sum;
   }
 #pragma omp parallel for if (call.n * call.k > 65536)
@@ -170,21 +198,23 @@ Status qat_backward(const Claim& claim, const QatCall& call) {
     for (std::int64_t b = 0; b < weights.blocks; ++b) {
       const double s = weights.scales[r * weights.blocks + b];
       const std::int64_t count = std::min(weights.block, call.k - b * weights.block);
-      double sum = 0.0;
+      BlockSum sum(weights.block);
       for (std::int64_t l = 0; l < count; ++l) {
         const std::int64_t i = r * call.k + b * weights.block + l;
         const Weight weight{call.w[i], weights.q[i], s};
         call.dw[i] = passes(weight, call.estimator, call.parameter)
                          ? estimate(weight, call.estimator, call.parameter, g[i])
                          : 0.0F;
-        if (has_scale_gradient(call.estimator)) sum += scale_term(weight, call.estimator, g[i]);
+        if (has_scale_gradient(call.estimator))
+          sum.add(l, scale_term(weight, call.estimator, g[i]));
       }
       if (has_scale_gradient(call.estimator)) {
         const double root = call.estimator == Estimator::lsq
                                 ? std::sqrt(static_cast<double>(max_element) * count)
                                 : 1.0;
         const double gain = weights.tensor_scale / root;
-        call.dscale[r * weights.blocks + b] = std::isnan(s) ? NAN : static_cast<float>(gain * sum);
+        call.dscale[r * weights.blocks + b] =
+            std::isnan(s) ? NAN : static_cast<float>(gain * sum.total());
       }
     }
   return Status::ok;

@@ -8,7 +8,7 @@
 
 namespace assay::kernels {
 
-std::unique_ptr<TypedDevice> make_cuda_device(std::string& reason) {
+std::unique_ptr<TypedDevice> make_cuda_device(std::string& reason, const CudaMutant*) {
   reason = "this build has no GPU kernels: nvcc was not found when it was configured";
   return nullptr;
 }
@@ -30,6 +30,10 @@ std::string none(std::string& reason) {
 std::string probe_gpu(int, std::string& reason) { return none(reason); }
 ExactGemmRun exact_gemm(const formats::BlockScaledTensor&, const formats::BlockScaledTensor&, int,
                         bool) {
+  return {};
+}
+ExactCheck exact_gemm_check(const formats::BlockScaledTensor&, const formats::BlockScaledTensor&,
+                            const float*, double) {
   return {};
 }
 std::string exact_gemm_gpu(int, bool&, std::string& reason) { return none(reason); }

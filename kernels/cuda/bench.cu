@@ -143,7 +143,13 @@ bool bench(const BenchOptions& options, BenchResult& result, std::string& reason
   if (cublas != nullptr) result.machine.cublas = cublas->version();
   result.machine.copy_bytes_per_second = copy_rate(options.repeats, options.seed);
   const BenchContext context{options, cublas.get(), result};
-  if (options.wants("quantize")) bench_quantize(context);
+  if (options.wants("quantize")) {
+    bench_quantize(context);
+    bench_requantize(context);
+    bench_wide(context);
+  }
+  if (options.wants("qat")) bench_qat(context);
+  if (options.wants("exact")) bench_exact(context);
   if (options.wants("w4a16")) bench_w4a16(context);
   if (options.wants("w4a8")) bench_w4a8(context);
   if (options.wants("grouped")) bench_grouped(context);

@@ -51,7 +51,8 @@ __global__ void compare(QuantizeOrder order, QuantizeTask task, unsigned long lo
     } else {
       code = __nv_cvt_float_to_e8m0(amax * (1.0F / 6.0F), __NV_SATFINITE, cudaRoundPosInf);
     }
-    unsigned differ = task.scales[b] != code;
+    const std::int64_t across = task.cols / block;
+    unsigned differ = task.scales[task.index(b / across, b % across)] != code;
     for (int i = 0; i < block; i += 2) {
       float2 v = make_float2(at(i), at(i + 1));
       if (order == QuantizeOrder::nvfp4_te)
@@ -79,15 +80,21 @@ void bench_quantize(const BenchContext& context) {
   DeviceBuffer<float> tensor_scale(1);
   DeviceBuffer<unsigned> amax(1);
   DeviceBuffer<unsigned long long> wrong(1);
-  constexpr const char* names[] = {"nvfp4", "nvfp4-divide", "mxfp4-floor", "mxfp4-rceil",
-                                   "deepseek-v4"};
+  struct Named {
+    QuantizeOrder order;
+    const char* name;
+  };
+  constexpr Named orders[] = {{QuantizeOrder::nvfp4_te, "nvfp4"},
+                              {QuantizeOrder::nvfp4_divide, "nvfp4-divide"},
+                              {QuantizeOrder::mxfp4_floor, "mxfp4-floor"},
+                              {QuantizeOrder::mxfp4_rceil, "mxfp4-rceil"},
+                              {QuantizeOrder::deepseek_v4, "deepseek-v4"}};
   for (const bool bf16 : {true, false}) {
     const std::int64_t bytes = count * (bf16 ? 2 : 4);
     DeviceBuffer<std::uint8_t> x(static_cast<std::size_t>(bytes));
     fill_words(x.data(), bytes, context.options.seed,
                bf16 ? WordKind::gaussian_bf16 : WordKind::gaussian_f32);
-    for (int o = 0; o < 5; ++o) {
-      const auto order = static_cast<QuantizeOrder>(o);
+    for (const auto& [order, name] : orders) {
       const int block = block_of(order);
       for (const bool swizzled : {false, true}) {
         QuantizeTask task{x.data(),
@@ -100,11 +107,11 @@ void bench_quantize(const BenchContext& context) {
                           tensor_scale.data(),
                           amax.data()};
         BenchRow row{.suite = "quantize",
-                     .kernel = std::string(names[o]) + (bf16 ? " from bf16" : " from fp32") +
+                     .kernel = std::string(name) + (bf16 ? " from bf16" : " from fp32") +
                                (swizzled ? ", 128x4 scales" : ""),
                      .m = rows,
                      .k = cols};
-        if (!swizzled) {
+        {
           codes.fill(0xFF);
           scales.fill(0xFF);
           wrong.fill(0);
@@ -138,6 +145,13 @@ void bench_quantize(const BenchContext& context) {
           context.result.rows.push_back(timed);
         };
         time(has_tensor_scale(order) ? ", amax known" : "", false, bytes + out, 0.85);
+        if (!swizzled && order == QuantizeOrder::nvfp4_te)
+          for (const int passes : {1, 2, 8, 16}) {  // beside the kernel's own choice
+            task.passes = passes;
+            time((", amax known, rows a block: " + std::to_string(passes)).c_str(), false,
+                 bytes + out, 0);
+          }
+        task.passes = 0;
         // The tensor's maximum has to be known before the first block: x is read twice.
         if (has_tensor_scale(order)) time(", amax too", true, 2.0 * bytes + out, 0.85);
       }

@@ -32,6 +32,10 @@ struct BenchContext {
 
 void bench_w4a16(const BenchContext& context);
 void bench_quantize(const BenchContext& context);
+void bench_requantize(const BenchContext& context);
+void bench_wide(const BenchContext& context);
+void bench_qat(const BenchContext& context);
+void bench_exact(const BenchContext& context);
 void bench_w4a8(const BenchContext& context);
 void bench_grouped(const BenchContext& context);
 

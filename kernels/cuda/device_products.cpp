@@ -99,7 +99,7 @@ std::vector<Claim> grouped_w4a16_claims(int major) {
   return claims;
 }
 
-Status run_w4a8(const Claim& claim, const GemmCall& call) {
+Status run_w4a8(const Claim& claim, const GemmCall& call, Mutant mutant) {
   if (call.k % 32 != 0) return Status::not_supported;
   if (call.m == 0 || call.n == 0) return Status::ok;
   // A sum of no products is one of zeros.
@@ -125,6 +125,10 @@ Status run_w4a8(const Claim& claim, const GemmCall& call) {
              .c = call.beta == 0.0F ? nullptr : c.data(),
              .bias = call.bias.empty() ? nullptr : bias.data(),
              .promotion = weights.view().kind == W4a8Scales::fine ? 32 : claim.promotion};
+  if (mutant == Mutant::no_promotion) {
+    p.promotion = 0;
+    p.constant_scales = true;
+  }
   d.give(p, *claim.output);
   const W4a8Tactic tactic = choose_w4a8(p);
   if (declines(tactic, p) != nullptr) return Status::not_supported;
@@ -146,7 +150,7 @@ struct Grouped {
   GroupRows rows;
   std::int64_t groups, total;  ///< rows of A and D
 
-  explicit Grouped(const Claim& claim, const assay_dut_call& call)
+  explicit Grouped(const Claim& claim, const assay_dut_call& call, Mutant mutant)
       : in(abi::inputs(call)),
         d(*abi::find(abi::outputs(call), ASSAY_DUT_D)),
         a(bytes(ASSAY_DUT_A)),
@@ -157,8 +161,7 @@ struct Grouped {
         out(std::span<const std::uint8_t>(abi::data_of<std::uint8_t>(&d))),
         tensor_scales(
             abi::data_of<const float>(abi::find(in, ASSAY_DUT_B, ASSAY_DUT_TENSOR_SCALE))),
-        ends(abi::data_of<const std::int64_t>(abi::find(
-            in, claim.group_layout == ASSAY_DUT_MASKED ? ASSAY_DUT_COUNTS : ASSAY_DUT_OFFSETS))),
+        ends(std::span<const std::int64_t>(ends_of(claim, in, mutant))),
         groups(call.groups),
         total(claim.group_layout == ASSAY_DUT_MASKED ? call.groups * call.m : call.m) {
     if (claim.group_layout == ASSAY_DUT_MASKED)
@@ -169,6 +172,21 @@ struct Grouped {
   [[nodiscard]] std::span<const std::uint8_t> bytes(std::uint32_t role,
                                                     std::uint32_t part = ASSAY_DUT_VALUES) const {
     return abi::data_of<const std::uint8_t>(abi::find(in, role, part));
+  }
+  static std::vector<std::int64_t> ends_of(const Claim& claim, std::span<const assay_dut_tensor> in,
+                                           Mutant mutant) {
+    const bool masked = claim.group_layout == ASSAY_DUT_MASKED;
+    const auto given = abi::data_of<const std::int64_t>(
+        abi::find(in, masked ? ASSAY_DUT_COUNTS : ASSAY_DUT_OFFSETS));
+    std::vector<std::int64_t> ends(given.begin(), given.end());
+    if (mutant != Mutant::late_groups) return ends;
+    for (std::size_t i = 0; i < ends.size(); ++i) {
+      if (masked)
+        ends[i] = std::max<std::int64_t>(0, ends[i] - 1);
+      else if (i + 1 < ends.size() && ends[i] < ends[i + 1])
+        ++ends[i];
+    }
+    return ends;
   }
   void store() const { out.copy_to(abi::data_of<std::uint8_t>(&d)); }
 };
@@ -186,12 +204,12 @@ Plan plan(const Grouped& g, int height) {
 
 }  // namespace
 
-Status run_grouped(const Claim& claim, const assay_dut_call& call) {
+Status run_grouped(const Claim& claim, const assay_dut_call& call, Mutant mutant) {
   for (const auto tensors : {abi::inputs(call), abi::outputs(call)})
     if (!std::all_of(tensors.begin(), tensors.end(), abi::is_dense)) return Status::not_supported;
   if (call.k == 0 || call.k % claim.k_multiple != 0) return Status::not_supported;
   if (call.m == 0 || call.n == 0 || call.groups == 0) return Status::ok;
-  Grouped g(claim, call);
+  Grouped g(claim, call, mutant);
   const bool narrow = claim.output == &formats::bf16;
   auto* wide_out = narrow ? nullptr : reinterpret_cast<float*>(g.out.data());
   auto* narrow_out = narrow ? reinterpret_cast<std::uint16_t*>(g.out.data()) : nullptr;

@@ -227,16 +227,86 @@ int compute(DeviceOperand& a, DeviceOperand& b, std::uint32_t* d, bool digits,
   return planes;
 }
 
-}  // namespace
+struct Seen {
+  unsigned long long wrong, first, worst;  ///< worst: bits of a non-negative double
+};
 
-ExactGemmRun exact_gemm(const BlockScaledTensor& a, const BlockScaledTensor& b, int repeats,
-                        bool digits) {
+__global__ void compare_kernel(const float* d, const std::uint32_t* exact,
+                               const std::uint32_t* magnitudes, std::int64_t count,
+                               double roundings, Seen* seen) {
+  for (std::int64_t i = blockIdx.x * std::int64_t{blockDim.x} + threadIdx.x; i < count;
+       i += std::int64_t{gridDim.x} * blockDim.x) {
+    const double reference = __uint_as_float(exact[i]);
+    const double allowed =
+        0x1p-24 *
+        (roundings * (1 + 0x1p-23) * double{__uint_as_float(magnitudes[i])} + fabs(reference));
+    const double error = fabs(double{d[i]} - reference);
+    const bool both_nan = isnan(d[i]) && isnan(reference);
+    const bool same = double{d[i]} == reference || both_nan;  // infinities too
+    if (same) continue;
+    if (!(error <= allowed)) {
+      atomicAdd(&seen->wrong, 1ULL);
+      atomicMin(&seen->first, static_cast<unsigned long long>(i));
+    } else {
+      atomicMax(&seen->worst,
+                static_cast<unsigned long long>(__double_as_longlong(error / allowed)));
+    }
+  }
+}
+
+/// The same tensor without signs.
+BlockScaledTensor magnitudes_of(const BlockScaledTensor& t) {
+  if (t.format->scale->sign_bits != 0)
+    throw std::invalid_argument("exact GEMM check: the scale factors must be unsigned");
+  BlockScaledTensor out = t;
+  const std::uint8_t mask = t.format->element->storage_bits == 4 ? 0x77 : 0x7F;
+  for (std::uint8_t& byte : out.codes) byte &= mask;
+  out.tensor_scale = std::abs(t.tensor_scale);
+  return out;
+}
+
+void require_product(const BlockScaledTensor& a, const BlockScaledTensor& b) {
   require(a);
   require(b);
   if (a.cols != b.cols || a.cols < 1 || a.rows < 1 || b.rows < 1)
     throw std::invalid_argument("exact GEMM: A is " + std::to_string(a.rows) + " x " +
                                 std::to_string(a.cols) + " and B " + std::to_string(b.rows) +
                                 " x " + std::to_string(b.cols) + "; both must have k columns");
+}
+
+}  // namespace
+
+ExactCheck exact_gemm_check(const BlockScaledTensor& a, const BlockScaledTensor& b, const float* d,
+                            double roundings) {
+  require_product(a, b);
+  int device = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  int major = 0;
+  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
+        "cudaDeviceGetAttribute");
+  const std::int64_t count = a.rows * b.rows;
+  DeviceBuffer<std::uint32_t> exact(static_cast<std::size_t>(count));
+  DeviceBuffer<std::uint32_t> magnitudes(static_cast<std::size_t>(count));
+  std::int64_t wide = 0;
+  for (const bool absolute : {false, true}) {
+    DeviceOperand left(absolute ? magnitudes_of(a) : a);
+    DeviceOperand right(absolute ? magnitudes_of(b) : b);
+    compute(left, right, (absolute ? magnitudes : exact).data(), major == 9, wide);
+  }
+  const Seen nothing{0, ~0ULL, 0};
+  DeviceBuffer<Seen> seen{std::span<const Seen>(&nothing, 1)};
+  compare_kernel<<<1024, 256>>>(d, exact.data(), magnitudes.data(), count, roundings, seen.data());
+  check_kernel("exact GEMM check");
+  Seen result{};
+  seen.copy_to({&result, 1});
+  return {count, static_cast<std::int64_t>(result.wrong),
+          result.wrong == 0 ? -1 : static_cast<std::int64_t>(result.first),
+          __builtin_bit_cast(double, result.worst)};
+}
+
+ExactGemmRun exact_gemm(const BlockScaledTensor& a, const BlockScaledTensor& b, int repeats,
+                        bool digits) {
+  require_product(a, b);
   DeviceOperand left(a);
   DeviceOperand right(b);
   ExactGemmRun run;

@@ -26,6 +26,24 @@ struct ExactGemmRun {
                                       const formats::BlockScaledTensor& b, int repeats,
                                       bool digits = true);
 
+struct ExactCheck {
+  std::int64_t outputs = 0, wrong = 0;
+  std::int64_t first_wrong = -1;  ///< row * n + column
+  double worst = 0;               ///< largest error / what is allowed, of those that are not wrong
+};
+
+/// Holds a product in device memory against the exact one, on the device: neither matrix moves. d
+/// is m x n FP32; allowed is |d - exact| <= roundings 2^-24 sum |a b|, with an ulp of the exact
+/// number to spare. Scale factors are unsigned formats.
+///
+/// The exact sums D and those of the magnitudes S come from exact_gemm, each rounded once: D* is
+/// within 2^-24 |D*| of D, and S <= S* (1 + 2^-23). So |d - D| <= roundings 2^-24 S implies
+/// |d - D*| <= roundings 2^-24 (1 + 2^-23) S* + 2^-24 |D*|, which is what is tested (in FP64): a
+/// right product is never found wrong, and what passes is within that of the exact one.
+[[nodiscard]] ExactCheck exact_gemm_check(const formats::BlockScaledTensor& a,
+                                          const formats::BlockScaledTensor& b, const float* d,
+                                          double roundings);
+
 /// Makes `device` the current one and names it; empty where there is none, with `reason`. Digits
 /// need compute capability 9.0 (`has_digits`).
 [[nodiscard]] std::string exact_gemm_gpu(int device, bool& has_digits, std::string& reason);

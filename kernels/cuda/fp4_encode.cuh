@@ -29,8 +29,22 @@ ASSAY_HOST_DEVICE inline float float_of(std::uint32_t bits) {
   return x;
 #endif
 }
+/// One rounding.
+ASSAY_HOST_DEVICE inline float fused(float a, float b, float c) {
+#ifdef __CUDA_ARCH__
+  return __fmaf_rn(a, b, c);
+#else
+  return std::fma(a, b, c);
+#endif
+}
 
-/// The code of x, not NaN, in the top four bits: nearest, ties to even, saturating. Garbage below.
+/// 2^e of the binade that E2M1 has for a magnitude of at most 6: e = max(0, floor(log2 a)).
+ASSAY_HOST_DEVICE inline float e2m1_binade(float a) {
+  return fmaxf(float_of(bits_of(a) & 0x7F800000U), 1.0F);
+}
+
+/// The code of a magnitude with the sign bit of `sign`, in the top four bits: nearest, ties to
+/// even, saturating. The sign of x does not count, and it is not NaN. Garbage below.
 ///
 /// a = min(|x|, 6) lies in the binade E = 2^e of E2M1, e = max(0, floor(log2 a)), whose steps are
 /// E/2. r = FP32(E (2^22 + 3) + a) lies in [2^(22+e), 2^(23+e)), where floats step by E/2 too: it
@@ -38,34 +52,61 @@ ASSAY_HOST_DEVICE inline float float_of(std::uint32_t bits) {
 /// i + 2e: 0..4 in the first binade (4 carries into the next), 2..4 in the second, 2..3 in the
 /// third; so an even i is an even code. The bits of r are (149 + e) 2^23 + 6 + i, hence
 /// bits + (bits >> 22) = 6 + i + 2 (149 + e) = i + 2e modulo 16.
-ASSAY_HOST_DEVICE inline std::uint32_t encode_e2m1_high(float x) {
-#ifdef __CUDA_ARCH__
+ASSAY_HOST_DEVICE inline std::uint32_t encode_e2m1_high(float x, float sign) {
   const float a = fminf(fabsf(x), 6.0F);
-  const float binade = fmaxf(float_of(bits_of(a) & 0x7F800000U), 1.0F);
-  const float r = __fmaf_rn(binade, 4194307.0F, a);
-#else
-  const float a = std::fmin(std::fabs(x), 6.0F);
-  const float binade = std::fmax(float_of(bits_of(a) & 0x7F800000U), 1.0F);
-  const float r = std::fma(binade, 4194307.0F, a);
-#endif
+  const float r = fused(e2m1_binade(a), 4194307.0F, a);
   const std::uint32_t magnitude = bits_of(r) * ((1U << 28) + (1U << 6));
-  return magnitude | (bits_of(x) & 0x80000000U);
+  return magnitude | (bits_of(sign) & 0x80000000U);
+}
+ASSAY_HOST_DEVICE inline std::uint32_t encode_e2m1_high(float x) { return encode_e2m1_high(x, x); }
+
+/// The value of that code: r - E (2^22 + 3) is i E/2 exactly.
+ASSAY_HOST_DEVICE inline float round_e2m1(float x, float sign) {
+  const float a = fminf(fabsf(x), 6.0F);
+  const float binade = e2m1_binade(a);
+  const float r = fused(binade, 4194307.0F, a);
+  const float magnitude = fused(binade, -4194307.0F, r);
+  return float_of(bits_of(magnitude) | (bits_of(sign) & 0x80000000U));
 }
 
-/// Eight codes, the first in the lowest nibble.
-ASSAY_HOST_DEVICE inline std::uint32_t encode_e2m1(const float (&x)[8]) {
+/// The code by stochastic rounding with an n-bit word, 1 <= n <= 16, saturating: up iff
+/// floor(f 2^n) + word >= 2^n, f the fraction of the way to the next code.
+///
+/// With a and e as above, t = a / (E/2) = i + f exactly, so T = floor(t 2^n) holds i above n bits
+/// and floor(f 2^n) below (t < 8: T has at most 19 bits, and scaling by a power of two is exact);
+/// adding the word carries iff the element goes up. The code is i + 2e as above. 6 has f = 0.
+ASSAY_HOST_DEVICE inline std::uint32_t encode_e2m1_stochastic(float x, std::uint32_t word, int n) {
+  const float a = fminf(fabsf(x), 6.0F);
+  const std::uint32_t binade = bits_of(e2m1_binade(a));
+  // 2^(n + 1 - e), from the exponent field 127 + e of the binade.
+  const float to_steps = float_of(static_cast<std::uint32_t>(255 + n) * (1U << 23) - binade);
+  const auto steps = static_cast<std::uint32_t>(a * to_steps);
+  const std::uint32_t magnitude = ((steps + word) >> n) + 2 * ((binade >> 23) - 127);
+  return magnitude | (bits_of(x) >> 31) << 3;
+}
+
+/// Eight codes whose top bits are `high`, the first in the lowest nibble.
+ASSAY_HOST_DEVICE inline std::uint32_t pack_codes(const std::uint32_t (&high)[8]) {
   std::uint32_t codes = 0;
 #ifdef __CUDA_ARCH__
 #pragma unroll
 #endif
   for (int i = 7; i >= 0; --i) {
 #ifdef __CUDA_ARCH__
-    codes = __funnelshift_l(encode_e2m1_high(x[i]), codes, 4);
+    codes = __funnelshift_l(high[i], codes, 4);
 #else
-    codes = codes << 4 | encode_e2m1_high(x[i]) >> 28;
+    codes = codes << 4 | high[i] >> 28;
 #endif
   }
   return codes;
+}
+ASSAY_HOST_DEVICE inline std::uint32_t encode_e2m1(const float (&x)[8]) {
+  std::uint32_t high[8];
+#ifdef __CUDA_ARCH__
+#pragma unroll
+#endif
+  for (int i = 0; i < 8; ++i) high[i] = encode_e2m1_high(x[i]);
+  return pack_codes(high);
 }
 
 }  // namespace assay::kernels::cuda

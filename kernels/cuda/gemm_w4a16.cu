@@ -8,6 +8,7 @@
 #include "kernels/cuda/decode.cuh"
 #include "kernels/cuda/fp4_registers.cuh"
 #include "kernels/cuda/gemm_w4a16.cuh"
+#include "kernels/cuda/gemm_w4a16_mutants.cuh"
 
 namespace assay::kernels::cuda {
 namespace {
@@ -31,6 +32,7 @@ __device__ void load_a(const GemmW4a16& p, std::int64_t row0, std::int64_t k0, T
   }
 }
 
+template <Mutant mutant>
 __device__ void load_b(const GemmW4a16& p, std::int64_t row0, std::int64_t k0, Tile& tile) {
   for (int i = threadIdx.x; i < kTileN * kTileK / 2; i += kThreads) {
     const int local_row = i / (kTileK / 2);
@@ -41,9 +43,10 @@ __device__ void load_b(const GemmW4a16& p, std::int64_t row0, std::int64_t k0, T
     float high = 0.0F;
     if (row < p.n && k < p.k) {
       const int pair = p.b_codes[row * (p.k / 2) + k / 2];
+      const std::int64_t scaled = mutant == Mutant::stale_scale ? k0 : k;
       const float scale = p.weights == Fp4Weights::nvfp4
-                              ? decode_ue4m3(p.b_scales[row * (p.k / 16) + k / 16])
-                              : decode_e8m0(p.b_scales[row * (p.k / 32) + k / 32]);
+                              ? decode_ue4m3(p.b_scales[row * (p.k / 16) + scaled / 16])
+                              : decode_e8m0(p.b_scales[row * (p.k / 32) + scaled / 32]);
       low = decode_e2m1(pair & 15) * scale;
       high = decode_e2m1(pair >> 4) * scale;
     }
@@ -67,6 +70,7 @@ __device__ void mma_m16n8k16(float (&d)[4], const std::uint32_t (&a)[4],
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+template <Mutant mutant>
 __global__ void __launch_bounds__(kThreads) gemm_kernel(GemmW4a16 p) {
   __shared__ alignas(16) Tile tile_a;
   __shared__ alignas(16) Tile tile_b;
@@ -79,10 +83,12 @@ __global__ void __launch_bounds__(kThreads) gemm_kernel(GemmW4a16 p) {
   const int warp_col = warp % 2 * 32;
 
   float sum[2][4][4] = {};
-  for (std::int64_t k0 = 0; k0 < p.k; k0 += kTileK) {
+  const std::int64_t last = mutant == Mutant::dropped_k ? p.k / kTileK * kTileK : p.k;
+  for (std::int64_t k0 = 0; k0 < last; k0 += kTileK) {
     load_a(p, row0, k0, tile_a);
-    load_b(p, col0, k0, tile_b);
+    load_b<mutant>(p, col0, k0, tile_b);
     __syncthreads();
+    if (mutant == Mutant::overtaken && warp % 2 != 0) __nanosleep(5000);
 #pragma unroll
     for (int k = 0; k < kTileK; k += 16) {
 #pragma unroll
@@ -100,7 +106,11 @@ __global__ void __launch_bounds__(kThreads) gemm_kernel(GemmW4a16 p) {
         }
       }
     }
-    __syncthreads();
+    if constexpr (mutant == Mutant::narrow_sum)
+      for (auto& rows : sum)
+        for (auto& tile : rows)
+          for (float& x : tile) x = __bfloat162float(__float2bfloat16_rn(x));
+    if constexpr (mutant != Mutant::overtaken) __syncthreads();
   }
   const float factor = p.alpha * p.tensor_scale;
 #pragma unroll
@@ -117,13 +127,37 @@ __global__ void __launch_bounds__(kThreads) gemm_kernel(GemmW4a16 p) {
   }
 }
 
+template <Mutant mutant>
+void start(const GemmW4a16& problem, cudaStream_t stream) {
+  const dim3 grid(static_cast<unsigned>((problem.n + kTileN - 1) / kTileN),
+                  static_cast<unsigned>((problem.m + kTileM - 1) / kTileM));
+  gemm_kernel<mutant><<<grid, kThreads, 0, stream>>>(problem);
+  check(cudaGetLastError(), "gemm_w4a16");
+}
+
 }  // namespace
 
 void launch_w4a16_tiled(const GemmW4a16& problem, cudaStream_t stream) {
-  const dim3 grid(static_cast<unsigned>((problem.n + kTileN - 1) / kTileN),
-                  static_cast<unsigned>((problem.m + kTileM - 1) / kTileM));
-  gemm_kernel<<<grid, kThreads, 0, stream>>>(problem);
-  check(cudaGetLastError(), "gemm_w4a16");
+  start<Mutant::none>(problem, stream);
+}
+
+bool launch_w4a16_mutant(Mutant mutant, const GemmW4a16& problem, cudaStream_t stream) {
+  switch (mutant) {
+    case Mutant::stale_scale:
+      start<Mutant::stale_scale>(problem, stream);
+      return true;
+    case Mutant::dropped_k:
+      start<Mutant::dropped_k>(problem, stream);
+      return true;
+    case Mutant::narrow_sum:
+      start<Mutant::narrow_sum>(problem, stream);
+      return true;
+    case Mutant::overtaken:
+      start<Mutant::overtaken>(problem, stream);
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace assay::kernels::cuda

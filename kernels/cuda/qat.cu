@@ -1,165 +1,389 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parts of one QAT step in plain FP32 on the CUDA cores: exactness of order before speed.
-// Compiled with --fmad=false; every sum has one owner thread, so results do not depend on the
-// launch.
-#include <cuda_fp4.h>
+// The elementwise parts of a QAT step, bound by memory. A thread has four neighbouring weights at a
+// time, the lanes of a block share its maximum and its sums by shuffles, and some fours are loaded
+// before the first is used. Compiled with --fmad=false.
+#include <algorithm>
 
+#include "formats/philox.h"
 #include "kernels/cuda/check.h"
-#include "kernels/cuda/decode.cuh"
+#include "kernels/cuda/master_update.cuh"
 #include "kernels/cuda/qat.cuh"
+#include "kernels/cuda/qat_elements.cuh"
+#include "kernels/cuda/quantize_orders.cuh"
 
 namespace assay::kernels::cuda {
 namespace {
 
-constexpr int kTile = 16;
 constexpr int kThreads = 256;
+constexpr int kFours = 4;           // that a thread loads at once
+constexpr int kEstimatedFours = 2;  // the same, of each of two arrays
+constexpr unsigned kInfinityBits = 0x7F800000U;
 
-unsigned grid(std::int64_t threads) {
-  return static_cast<unsigned>((threads + kThreads - 1) / kThreads);
-}
-
-__device__ std::int64_t global_id() { return blockIdx.x * std::int64_t{blockDim.x} + threadIdx.x; }
-
-__device__ float fake_quantized(float w, float scale) {
-  const float u = scale == 0.0F ? 0.0F : w / scale;
-  return decode_e2m1(__nv_cvt_float_to_fp4(u, __NV_E2M1, cudaRoundNearest));
-}
-
-__global__ void ordered_gemm_kernel(StridedMatrix a, StridedMatrix b, std::int64_t rows,
-                                    std::int64_t cols, std::int64_t inner, const float* bias,
-                                    float* out) {
-  __shared__ float tile_a[kTile][kTile + 1];
-  __shared__ float tile_b[kTile][kTile + 1];
-  const std::int64_t row = blockIdx.y * std::int64_t{kTile} + threadIdx.y;
-  const std::int64_t col = blockIdx.x * std::int64_t{kTile} + threadIdx.x;
-  const std::int64_t b_row = blockIdx.x * std::int64_t{kTile} + threadIdx.y;
-  float sum = 0.0F;
-  for (std::int64_t l0 = 0; l0 < inner; l0 += kTile) {
-    const std::int64_t l = l0 + threadIdx.x;
-    tile_a[threadIdx.y][threadIdx.x] =
-        row < rows && l < inner ? a.data[row * a.row_stride + l * a.inner_stride] : 0.0F;
-    tile_b[threadIdx.y][threadIdx.x] =
-        b_row < cols && l < inner ? b.data[b_row * b.row_stride + l * b.inner_stride] : 0.0F;
-    __syncthreads();
-    const int width = static_cast<int>(min(std::int64_t{kTile}, inner - l0));
-    for (int i = 0; i < width; ++i) sum += tile_a[threadIdx.y][i] * tile_b[threadIdx.x][i];
-    __syncthreads();
+/// Rows of fours: a row is whole blocks of Block / 4 lanes. blockDim.x threads go along a row,
+/// blockDim.y rows at a time.
+struct Four {
+  float v[4];
+};
+__device__ Four load_four(const float* row, std::int64_t col, std::int64_t cols, bool vectors) {
+  if (vectors && col < cols) {
+    const float4 v = __ldg(reinterpret_cast<const float4*>(row + col));
+    return {{v.x, v.y, v.z, v.w}};
   }
-  if (row < rows && col < cols) out[row * cols + col] = bias == nullptr ? sum : sum + bias[col];
+  Four f{};
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+    if (col + i < cols) f.v[i] = row[col + i];
+  return f;
+}
+__device__ void store_four(float* row, std::int64_t col, std::int64_t cols, bool vectors,
+                           const Four& f) {
+  if (vectors && col < cols) {
+    *reinterpret_cast<float4*>(row + col) = make_float4(f.v[0], f.v[1], f.v[2], f.v[3]);
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+    if (col + i < cols) row[col + i] = f.v[i];
 }
 
-/// Where a block lies: its first element and how many it has.
-struct Extent {
-  std::int64_t first;
-  int width;
+struct Launch {
+  dim3 grid, threads;
+};
+Launch launch_of(std::int64_t rows, std::int64_t cols, int block, unsigned at_once) {
+  const std::int64_t fours = (cols + block - 1) / block * (block / 4);
+  unsigned across = 8;
+  while (across < kThreads && across * at_once < fours) across *= 2;
+  const unsigned down = kThreads / across;
+  return {dim3(static_cast<unsigned>((fours + across * at_once - 1) / (across * at_once)),
+               static_cast<unsigned>(std::min<std::int64_t>((rows + down - 1) / down, 32768))),
+          dim3(across, down)};
+}
+
+struct FakeQuantizeTask {
+  QatWeights weights;
+  const float* given;
+  const unsigned* amax_bits;
+  float* out;
+  bool vectors;
 };
 
-__device__ Extent extent_of(std::int64_t id, std::int64_t cols, int block) {
-  const std::int64_t blocks = (cols + block - 1) / block;
-  const std::int64_t col = id % blocks * block;
-  return {id / blocks * cols + col, static_cast<int>(min(std::int64_t{block}, cols - col))};
-}
+/// The scale factor that a block stores and what its elements meet.
+struct StoredScale {
+  float scale;
+  BlockFactors factors;
+};
 
-__global__ void poison_scales_kernel(const float* w, std::int64_t count, std::int64_t cols,
-                                     int block, float* scales) {
-  const std::int64_t id = global_id();
-  if (id >= count) return;
-  const Extent extent = extent_of(id, cols, block);
-  for (int i = 0; i < extent.width; ++i)
-    if (!isfinite(w[extent.first + i])) scales[id] = NAN;
-}
-
-__global__ void fake_quantize_kernel(const float* w, const float* scales, std::int64_t rows,
-                                     std::int64_t cols, int block, float* out) {
-  const std::int64_t id = global_id();
-  if (id >= rows * cols) return;
-  const std::int64_t blocks = (cols + block - 1) / block;
-  const float scale = scales[id / cols * blocks + id % cols / block];
-  out[id] = fake_quantized(w[id], scale) * scale;
-}
-
-__global__ void decode_scales_kernel(const std::uint8_t* codes, std::int64_t count, float* scales) {
-  const std::int64_t id = global_id();
-  if (id < count) scales[id] = decode_ue4m3(codes[id]);
-}
-
-// One thread per block: it masks the block's dw and sums its dscale in ascending order.
-__global__ void estimate_kernel(Estimator estimator, const float* w, const float* scales,
-                                const float* tensor_scale, std::int64_t rows, std::int64_t cols,
-                                int block, float* dw, float* dscale) {
-  const std::int64_t id = global_id();
-  if (id >= rows * ((cols + block - 1) / block)) return;
-  const auto [first, width] = extent_of(id, cols, block);
-  const float scale = scales[id];
-  // 6 s has at most 3 + 24 + 24 significant bits, which double holds: the comparison is exact.
-  const double limit =
-      6.0 * fabs(double{scale}) * (tensor_scale == nullptr ? 1.0 : double{*tensor_scale});
-  double sum = isnan(scale) ? NAN : 0.0;  // a poisoned block has no gradient of its scale
-  for (int i = 0; i < width; ++i) {
-    const float weight = w[first + i];
-    const bool inside = fabs(double{weight}) <= limit;
-    const double gradient = dw[first + i];
-    if (estimator == Estimator::lsq) {
-      const double slope = !inside ? copysign(6.0, double{weight}) * (scale < 0.0F ? -1.0 : 1.0)
-                           : scale == 0.0F
-                               ? 0.0
-                               : fake_quantized(weight, scale) - double{weight} / double{scale};
-      sum += gradient * slope;
-    }
-    if (!inside) dw[first + i] = 0.0F;
+template <class Order>
+struct FromAmax {
+  Order order;
+  __device__ explicit FromAmax(const unsigned* amax_bits)
+      : order(amax_bits == nullptr ? 0.0F : float_of(*amax_bits)) {}
+  __device__ float decode() const { return order.decode; }
+  __device__ StoredScale of(float amax, const float*) const {
+    const BlockFactors factors = order.factors(amax);
+    return {Order::decode_scale(factors.code), factors};
   }
-  // In FP64 and in this order, as the CPU kernel: the two agree to the bit.
-  if (estimator == Estimator::lsq) dscale[id] = static_cast<float>(1.0 / sqrt(6.0 * width) * sum);
+};
+template <int block>
+struct FromAmax<Learned<block>> {
+  __device__ explicit FromAmax(const unsigned*) {}
+  __device__ static float decode() { return 1.0F; }
+  __device__ static StoredScale of(float, const float* given) {
+    return {*given, Learned<block>::factors_of(*given, 1.0F)};
+  }
+};
+
+template <class Order>
+__global__ void __launch_bounds__(kThreads, 4) fake_quantize_kernel(FakeQuantizeTask t) {
+  constexpr int lanes = Order::block / 4;
+  const QatWeights& w = t.weights;
+  const std::int64_t blocks = (w.cols + Order::block - 1) / Order::block;
+  const std::int64_t four0 = blockIdx.x * std::int64_t{blockDim.x} * kFours + threadIdx.x;
+  const FromAmax<Order> source(t.amax_bits);
+  const float decode = source.decode();
+  if ((blockIdx.x | blockIdx.y | threadIdx.x | threadIdx.y) == 0) *w.tensor_scale = decode;
+  for (std::int64_t row0 = std::int64_t{blockIdx.y} * blockDim.y; row0 < w.rows;
+       row0 += std::int64_t{gridDim.y} * blockDim.y) {
+    const std::int64_t row = row0 + threadIdx.y;
+    const std::int64_t cols = row < w.rows ? w.cols : 0;
+    Four fours[kFours];
+#pragma unroll
+    for (int j = 0; j < kFours; ++j)
+      fours[j] = load_four(w.w + row * w.cols, 4 * (four0 + j * blockDim.x), cols, t.vectors);
+#pragma unroll
+    for (int j = 0; j < kFours; ++j) {
+      const std::int64_t four = four0 + j * blockDim.x;
+      const std::int64_t block = four / lanes;
+      unsigned amax = 0;
+#pragma unroll
+      for (const float v : fours[j].v) amax = max(amax, __float_as_uint(v) & 0x7FFFFFFFU);
+#pragma unroll
+      for (int lane = 1; lane < lanes; lane *= 2)
+        amax = max(amax, __shfl_xor_sync(0xFFFFFFFFU, amax, lane));
+      if (cols == 0 || block >= blocks) continue;
+      const bool poisoned = amax >= kInfinityBits;
+      const std::int64_t at = row * blocks + block;
+      StoredScale s = source.of(__uint_as_float(poisoned ? 0U : amax),
+                                t.given == nullptr ? nullptr : t.given + at);
+      if (poisoned) s.scale = NAN;
+      Four out;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        out.v[i] = Order::rounded(fours[j].v[i], s.factors) * s.scale;
+        if constexpr (Order::has_tensor_scale) out.v[i] *= decode;
+      }
+      store_four(t.out + row * w.cols, 4 * four, cols, t.vectors, out);
+      if (four % lanes == 0) w.scales[at] = s.scale;
+    }
+  }
 }
 
-__global__ void column_sums_kernel(const float* dy, std::int64_t rows, std::int64_t cols,
-                                   float* dbias) {
-  const std::int64_t col = global_id();
+struct EstimateTask {
+  QatWeights weights;
+  float parameter;
+  float *dw, *dscale;
+  bool vectors;
+};
+
+template <class Order, Estimator estimator, Mutant mutant>
+__global__ void __launch_bounds__(kThreads, 4) estimate_kernel(EstimateTask t) {
+  constexpr int lanes = Order::block / 4;
+  constexpr bool uses_code = estimator != Estimator::clip_mask && estimator != Estimator::pact &&
+                             estimator != Estimator::dge;
+  constexpr bool with_scale = estimator == Estimator::lsq || estimator == Estimator::pact;
+  const QatWeights& w = t.weights;
+  const std::int64_t blocks = (w.cols + Order::block - 1) / Order::block;
+  const std::int64_t four0 = blockIdx.x * std::int64_t{blockDim.x} * kEstimatedFours + threadIdx.x;
+  const float tensor_scale = *w.tensor_scale;
+  for (std::int64_t row0 = std::int64_t{blockIdx.y} * blockDim.y; row0 < w.rows;
+       row0 += std::int64_t{gridDim.y} * blockDim.y) {
+    const std::int64_t row = row0 + threadIdx.y;
+    const std::int64_t cols = row < w.rows ? w.cols : 0;
+    float* dw = t.dw + row * w.cols;
+    Four weights[kEstimatedFours];
+    Four gradients[kEstimatedFours];
+    float scales[kEstimatedFours];
+#pragma unroll
+    for (int j = 0; j < kEstimatedFours; ++j) {
+      const std::int64_t four = four0 + j * blockDim.x;
+      weights[j] = load_four(w.w + row * w.cols, 4 * four, cols, t.vectors);
+      gradients[j] = load_four(dw, 4 * four, cols, t.vectors);
+      std::int64_t at = row * blocks + four / lanes;
+      if (mutant == Mutant::neighbour_scale && at > 0) --at;
+      scales[j] = cols > 0 && four / lanes < blocks ? w.scales[at] : 1.0F;
+    }
+#pragma unroll
+    for (int j = 0; j < kEstimatedFours; ++j) {
+      const std::int64_t four = four0 + j * blockDim.x;
+      const EstimatorBlock block(double{scales[j]} * tensor_scale);
+      const BlockFactors factors = Order::factors_of(scales[j], tensor_scale);
+      Four out;
+      double sum = 0.0;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float x = weights[j].v[i];
+        const float g = gradients[j].v[i];
+        const float q = uses_code ? Order::rounded(x, factors) : 0.0F;
+        const float seen =
+            mutant == Mutant::rounded_mask ? Order::rounded(x, factors) * scales[j] : x;
+        out.v[i] = weight_gradient<estimator>(block, seen, q, g, t.parameter);
+        const std::int64_t last = mutant == Mutant::short_sum ? cols - 1 : cols;
+        if (with_scale && 4 * four + i < last) sum += scale_term<estimator>(block, x, q, g);
+      }
+      if constexpr (with_scale) {
+#pragma unroll
+        for (int lane = 1; lane < lanes; lane *= 2) sum += __shfl_xor_sync(0xFFFFFFFFU, sum, lane);
+      }
+      if (cols == 0) continue;
+      store_four(dw, 4 * four, cols, t.vectors, out);
+      if (with_scale && four % lanes == 0 && four / lanes < blocks) {
+        const auto count =
+            static_cast<int>(min(std::int64_t{Order::block}, cols - four / lanes * Order::block));
+        t.dscale[row * blocks + four / lanes] =
+            scale_gradient<estimator>(block, sum, count, tensor_scale);
+      }
+    }
+  }
+}
+
+__global__ void partial_sums_kernel(const float* dy, std::int64_t rows, std::int64_t cols,
+                                    float* partial) {
+  const std::int64_t col = blockIdx.x * std::int64_t{blockDim.x} + threadIdx.x;
+  if (col >= cols) return;
+  const std::int64_t first = std::int64_t{blockIdx.y} * kSumRows;
+  const std::int64_t last = min(first + kSumRows, rows);
+  float sum = 0.0F;
+#pragma unroll 8
+  for (std::int64_t row = first; row < last; ++row) sum += __ldg(dy + row * cols + col);
+  partial[blockIdx.y * cols + col] = sum;
+}
+__global__ void total_sums_kernel(const float* partial, std::int64_t parts, std::int64_t cols,
+                                  float* dbias) {
+  const std::int64_t col = blockIdx.x * std::int64_t{blockDim.x} + threadIdx.x;
   if (col >= cols) return;
   float sum = 0.0F;
-  for (std::int64_t row = 0; row < rows; ++row) sum += dy[row * cols + col];
+#pragma unroll 8
+  for (std::int64_t part = 0; part < parts; ++part) sum += partial[part * cols + col];
   dbias[col] = sum;
+}
+
+// Every writer writes the same.
+__global__ void find_not_finite_kernel(MasterTask t) {
+  bool found = false;
+  const std::int64_t stride = std::int64_t{gridDim.x} * blockDim.x;
+#pragma unroll 4
+  for (std::int64_t i = blockIdx.x * std::int64_t{blockDim.x} + threadIdx.x; i < t.count / 4;
+       i += stride) {
+    const float4 g = __ldg(reinterpret_cast<const float4*>(t.gradients) + i);
+    found = found || !isfinite(g.x) || !isfinite(g.y) || !isfinite(g.z) || !isfinite(g.w);
+  }
+  const std::int64_t rest = t.count / 4 * 4 + blockIdx.x * std::int64_t{blockDim.x} + threadIdx.x;
+  if (rest < t.count) found = found || !isfinite(t.gradients[rest]);
+  if (found) *t.skip = 1;
+}
+
+// Four masters a thread: the four words of one Philox counter.
+__global__ void __launch_bounds__(kThreads) update_masters_kernel(MasterTask t) {
+  if (*t.skip != 0) return;
+  const double inverse_scale = 1.0 / double{t.loss_scale};
+  const std::int64_t i = 4 * (blockIdx.x * std::int64_t{blockDim.x} + threadIdx.x);
+  if (i >= t.count) return;
+  const bool whole = i + 4 <= t.count;
+  float g[4] = {};
+  std::uint16_t w[4] = {};
+  if (whole) {
+    const float4 v = __ldg(reinterpret_cast<const float4*>(t.gradients + i));
+    g[0] = v.x, g[1] = v.y, g[2] = v.z, g[3] = v.w;
+    const auto m = *reinterpret_cast<const ushort4*>(t.masters + i);
+    w[0] = m.x, w[1] = m.y, w[2] = m.z, w[3] = m.w;
+  } else {
+    for (int e = 0; i + e < t.count; ++e) g[e] = t.gradients[i + e], w[e] = t.masters[i + e];
+  }
+  formats::PhiloxWords words{};
+  if (t.random_bits > 0) {
+    const auto counter = static_cast<std::uint64_t>(i / 4);
+    words = formats::philox4x32_10(
+        {{static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32), 0, 0}},
+        static_cast<std::uint32_t>(t.seed), static_cast<std::uint32_t>(t.seed >> 32));
+  }
+#pragma unroll
+  for (int e = 0; e < 4; ++e)
+    w[e] = updated_master(w[e], g[e], t.rate, inverse_scale, t.random_bits,
+                          t.random_bits > 0 ? words.w[e] >> (32 - t.random_bits) : 0);
+  if (whole) {
+    *reinterpret_cast<ushort4*>(t.masters + i) = make_ushort4(w[0], w[1], w[2], w[3]);
+  } else {
+    for (int e = 0; i + e < t.count; ++e) t.masters[i + e] = w[e];
+  }
+}
+
+bool takes_vectors(std::int64_t cols, std::initializer_list<const void*> arrays) {
+  return cols % 4 == 0 && std::all_of(arrays.begin(), arrays.end(), [](const void* at) {
+           return reinterpret_cast<std::uintptr_t>(at) % 16 == 0;
+         });
+}
+
+template <class Start>
+void for_qat_order(QatOrder order, const Start& start) {
+  switch (order) {
+    case QatOrder::nvfp4_te:
+      return start.template operator()<NvFp4Te>();
+    case QatOrder::nvfp4_divide:
+      return start.template operator()<NvFp4Divide>();
+    case QatOrder::mxfp4_rceil:
+      return start.template operator()<MxFp4Rceil>();
+    case QatOrder::learned_16:
+      return start.template operator()<Learned<16>>();
+    case QatOrder::learned_32:
+      return start.template operator()<Learned<32>>();
+  }
+}
+
+template <class Order, Mutant mutant = Mutant::none>
+void start_estimate(Estimator estimator, const EstimateTask& task, cudaStream_t stream) {
+  const Launch l = launch_of(task.weights.rows, task.weights.cols, Order::block, kEstimatedFours);
+  const auto start = [&]<Estimator e>() {
+    estimate_kernel<Order, e, mutant><<<l.grid, l.threads, 0, stream>>>(task);
+  };
+  switch (estimator) {
+    case Estimator::identity:
+      return;
+    case Estimator::clip_mask:
+      return start.template operator()<Estimator::clip_mask>();
+    case Estimator::lsq:
+      return start.template operator()<Estimator::lsq>();
+    case Estimator::pact:
+      return start.template operator()<Estimator::pact>();
+    case Estimator::ewgs:
+      return start.template operator()<Estimator::ewgs>();
+    case Estimator::dge:
+      return start.template operator()<Estimator::dge>();
+    case Estimator::trust_mask:
+      return start.template operator()<Estimator::trust_mask>();
+  }
 }
 
 }  // namespace
 
-void ordered_gemm(StridedMatrix a, StridedMatrix b, std::int64_t rows, std::int64_t cols,
-                  std::int64_t inner, const float* bias, float* out) {
-  const dim3 blocks(static_cast<unsigned>((cols + kTile - 1) / kTile),
-                    static_cast<unsigned>((rows + kTile - 1) / kTile));
-  ordered_gemm_kernel<<<blocks, dim3(kTile, kTile)>>>(a, b, rows, cols, inner, bias, out);
-  check_kernel("ordered_gemm");
+void launch_fake_quantize(QatOrder order, const QatWeights& weights, const float* given,
+                          const unsigned* amax_bits, float* out, cudaStream_t stream) {
+  if (weights.rows * weights.cols == 0) return;
+  const FakeQuantizeTask task{weights, given, amax_bits, out,
+                              takes_vectors(weights.cols, {weights.w, out})};
+  for_qat_order(order, [&]<class Order>() {
+    const Launch l = launch_of(weights.rows, weights.cols, Order::block, kFours);
+    fake_quantize_kernel<Order><<<l.grid, l.threads, 0, stream>>>(task);
+  });
+  check(cudaGetLastError(), "fake_quantize");
 }
 
-void fake_quantize_given(const float* w, const float* scales, std::int64_t rows, std::int64_t cols,
-                         int block, float* out) {
-  fake_quantize_kernel<<<grid(rows * cols), kThreads>>>(w, scales, rows, cols, block, out);
-  check_kernel("fake_quantize_given");
+void launch_estimate(QatOrder order, Estimator estimator, const QatWeights& weights,
+                     float parameter, float* dw, float* dscale, cudaStream_t stream,
+                     Mutant mutant) {
+  if (weights.rows * weights.cols == 0) return;
+  const EstimateTask task{weights, parameter, dw, dscale,
+                          takes_vectors(weights.cols, {weights.w, dw})};
+  switch (mutant) {  // faults are made of learned scales alone
+    case Mutant::rounded_mask:
+      start_estimate<Learned<16>, Mutant::rounded_mask>(estimator, task, stream);
+      break;
+    case Mutant::short_sum:
+      start_estimate<Learned<16>, Mutant::short_sum>(estimator, task, stream);
+      break;
+    case Mutant::neighbour_scale:
+      start_estimate<Learned<16>, Mutant::neighbour_scale>(estimator, task, stream);
+      break;
+    default:
+      for_qat_order(order, [&]<class Order>() { start_estimate<Order>(estimator, task, stream); });
+  }
+  check(cudaGetLastError(), "estimate");
 }
 
-void poison_scales(const float* w, std::int64_t rows, std::int64_t cols, int block, float* scales) {
-  const std::int64_t count = rows * ((cols + block - 1) / block);
-  poison_scales_kernel<<<grid(count), kThreads>>>(w, count, cols, block, scales);
-  check_kernel("poison_scales");
+void launch_column_sums(const float* dy, std::int64_t rows, std::int64_t cols, float* partial,
+                        float* dbias, cudaStream_t stream) {
+  if (cols == 0) return;
+  const auto across = static_cast<unsigned>((cols + kThreads - 1) / kThreads);
+  const std::int64_t parts = (rows + kSumRows - 1) / kSumRows;
+  if (parts > 0)
+    partial_sums_kernel<<<dim3(across, static_cast<unsigned>(parts)), kThreads, 0, stream>>>(
+        dy, rows, cols, partial);
+  total_sums_kernel<<<across, kThreads, 0, stream>>>(partial, parts, cols, dbias);
+  check(cudaGetLastError(), "column_sums");
 }
 
-void decode_scales(const std::uint8_t* codes, std::int64_t count, float* scales) {
-  decode_scales_kernel<<<grid(count), kThreads>>>(codes, count, scales);
-  check_kernel("decode_scales");
+void launch_find_not_finite(const MasterTask& task, cudaStream_t stream) {
+  if (task.count == 0) return;
+  const auto blocks =
+      static_cast<unsigned>(std::clamp<std::int64_t>(task.count / (16 * kThreads), 1, 2112));
+  find_not_finite_kernel<<<blocks, kThreads, 0, stream>>>(task);
+  check(cudaGetLastError(), "find_not_finite");
 }
 
-void estimate(Estimator estimator, const float* w, const float* scales, const float* tensor_scale,
-              std::int64_t rows, std::int64_t cols, int block, float* dw, float* dscale) {
-  if (estimator == Estimator::identity) return;
-  const std::int64_t blocks = (cols + block - 1) / block;
-  estimate_kernel<<<grid(rows * blocks), kThreads>>>(estimator, w, scales, tensor_scale, rows, cols,
-                                                     block, dw, dscale);
-  check_kernel("estimate");
-}
-
-void column_sums(const float* dy, std::int64_t rows, std::int64_t cols, float* dbias) {
-  column_sums_kernel<<<grid(cols), kThreads>>>(dy, rows, cols, dbias);
-  check_kernel("column_sums");
+void launch_update_masters(const MasterTask& task, cudaStream_t stream) {
+  if (task.count == 0) return;
+  const auto blocks = static_cast<unsigned>((task.count / 4 + kThreads) / kThreads);
+  update_masters_kernel<<<blocks, kThreads, 0, stream>>>(task);
+  check(cudaGetLastError(), "update_masters");
 }
 
 }  // namespace assay::kernels::cuda

@@ -1,45 +1,67 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // Launchers of the QAT step's parts. All pointers are device memory, matrices row-major FP32.
+// Launched without waiting, on `stream`, where they take one; nothing uses atomics, and every sum
+// has one order, whatever the launch.
+
+#include <cuda_runtime.h>
 
 #include <cstdint>
 
+#include "kernels/cuda/mutant.h"
 #include "kernels/device_under_test.h"
 
 namespace assay::kernels::cuda {
 
-/// A matrix operand read through strides, so that one kernel serves all three products of a step.
-struct StridedMatrix {
-  const float* data;
-  std::int64_t row_stride, inner_stride;
+/// Where scale factors come from: the order of the quantizer, or given (learned) ones.
+enum class QatOrder : int { nvfp4_te, nvfp4_divide, mxfp4_rceil, learned_16, learned_32 };
+[[nodiscard]] __host__ __device__ constexpr int block_of(QatOrder order) {
+  return order == QatOrder::mxfp4_rceil || order == QatOrder::learned_32 ? 32 : 16;
+}
+[[nodiscard]] constexpr bool is_learned(QatOrder order) { return order >= QatOrder::learned_16; }
+
+/// The weights of a step, rows x cols, and what is stored for their blocks along the rows:
+/// `scales`, rows x ceil(cols/block) decoded scale factors, NaN for a block with a NaN or an
+/// infinity, and one `tensor_scale`.
+struct QatWeights {
+  const float* w;
+  std::int64_t rows, cols;
+  float* scales;
+  float* tensor_scale;
 };
 
-/// out[i,j] = sum_l a(i,l) b(j,l) + bias[j]: l ascending, one FP32 accumulator starting at +0,
-/// products rounded to FP32, no fused multiply-add; bias (may be null) added last. Deterministic.
-void ordered_gemm(StridedMatrix a, StridedMatrix b, std::int64_t rows, std::int64_t cols,
-                  std::int64_t inner, const float* bias, float* out);
+/// out, rows x cols = the dequantized code of each weight, rounded once. Scale factors are written,
+/// from *amax_bits (launch_amax) where the order has a tensor scale; learned ones come in `given`.
+void launch_fake_quantize(QatOrder order, const QatWeights& weights, const float* given,
+                          const unsigned* amax_bits, float* out, cudaStream_t stream);
 
-/// Blocks of w that hold a NaN or an infinity get the scale NaN, in place: all of such a block
-/// dequantizes to NaN (formats/tensor.h, BlockFormat).
-void poison_scales(const float* w, std::int64_t rows, std::int64_t cols, int block, float* scales);
+/// The estimators of golden/estimator.h, in place on dw, the gradient with respect to the
+/// dequantized weights; lsq and pact also write dscale, as `scales`. parameter: delta of ewgs, T of
+/// the trust mask. Precisions and orders: kernels/cuda/qat_elements.cuh.
+void launch_estimate(QatOrder order, Estimator estimator, const QatWeights& weights,
+                     float parameter, float* dw, float* dscale, cudaStream_t stream,
+                     Mutant mutant = Mutant::none);
 
-/// Fake quantization of weights with given FP32 scales, `block` elements along the row sharing one:
-/// q = E2M1 code of FP32(w / s) rounded to nearest even, 0 where s is 0; out = FP32(q * s).
-void fake_quantize_given(const float* w, const float* scales, std::int64_t rows, std::int64_t cols,
-                         int block, float* out);
+/// dbias[j] = sum_i dy[i,j]: 64 rows ascending at a time, then these sums ascending. `partial`:
+/// ceil(rows/64) x cols numbers of scratch.
+constexpr std::int64_t kSumRows = 64;
+void launch_column_sums(const float* dy, std::int64_t rows, std::int64_t cols, float* partial,
+                        float* dbias, cudaStream_t stream);
 
-/// The decoded UE4M3 scale factors of a row-major NVFP4 tensor.
-void decode_scales(const std::uint8_t* codes, std::int64_t count, float* scales);
-
-/// Straight-through estimators (golden/qat.h), in place on dw, the gradient of the dequantized
-/// weight. The element scale s is scales[row, block] * *tensor_scale (tensor_scale may be null: 1).
-/// clip_mask keeps |w| <= 6 s, the boundary inside, compared exactly; identity and lsq as golden
-/// says. For lsq also dscale[row, block] = sum over the block, ascending, of dw * (q4(u) - u)
-/// inside the range and dw * +-6 outside, times 1/sqrt(6 N), N the number of elements in the block.
-void estimate(Estimator estimator, const float* w, const float* scales, const float* tensor_scale,
-              std::int64_t rows, std::int64_t cols, int block, float* dw, float* dscale);
-
-/// dbias[j] = sum_i dy[i,j], i ascending.
-void column_sums(const float* dy, std::int64_t rows, std::int64_t cols, float* dbias);
+/// The step on BF16 masters (golden/master.h, MasterUpdate): w' = round(w - rate g / loss_scale)
+/// with one rounding, in place; not if *skip, which launch_find_not_finite sets to 1 where some
+/// gradient is not finite (zero it before). `random_bits` 0: nearest even; 1 to 16: stochastic with
+/// these bits of Philox word i under `seed`. loss_scale: a power of two.
+struct MasterTask {
+  std::uint16_t* masters;
+  const float* gradients;
+  std::int64_t count;
+  float rate, loss_scale;
+  int random_bits;
+  std::uint64_t seed;
+  unsigned* skip;
+};
+void launch_find_not_finite(const MasterTask& task, cudaStream_t stream);
+void launch_update_masters(const MasterTask& task, cudaStream_t stream);
 
 }  // namespace assay::kernels::cuda

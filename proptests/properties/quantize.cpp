@@ -102,6 +102,26 @@ Shape long_side(Draw& draw, std::int64_t block) {
   return draw.one_in(2) ? Shape{draw.between(30, 140), 1} : Shape{1, block * draw.between(4, 9)};
 }
 
+/// The same for blocks of several rows: as many rows of blocks, and one or two blocks.
+Shape grown(Draw& draw, const formats::BlockFormat& format, Shape shape) {
+  const std::int64_t down = format.block.rows;
+  if (down == 1) return shape;
+  if (shape.rows > 3) return {shape.rows * 4, shape.cols};  // a long side
+  const bool whole = shape.cols % format.block.cols == 0;
+  shape.cols = std::min(shape.cols, format.block.cols * (shape.rows == 1 ? 2 : 1));
+  return {whole ? shape.rows * down : draw.between(1, 2 * down + 1), shape.cols};
+}
+/// Themes work on rows of blocks. Where a block has several, most of its rows repeat the first one
+/// with other signs, so that what is next to a midpoint or a threshold there is so in the block.
+void repeat_rows(Draw& draw, Case& c) {
+  const std::int64_t down = c.claim.a->block.rows;
+  for (std::int64_t r = 0; r < c.rows; ++r) {
+    if (r % down == 0 || draw.one_in(4)) continue;
+    for (std::int64_t i = 0; i < c.cols; ++i)
+      c.x[r * c.cols + i] = c.x[(r - r % down) * c.cols + i] * draw.sign();
+  }
+}
+
 /// What an aspect follows from beside the format's own order of operations.
 constexpr const char* rounding = "IEEE 754-2019, section 4.3.1; ";
 constexpr const char* own = "formats/tensor.h, BlockFormat (this project's definition); ";
@@ -148,11 +168,12 @@ constexpr std::array aspects{
 Case draw_case(const Aspect& aspect, const Claim& claim, const rc::Random& random) {
   Draw draw(random);
   Case c{claim, 0, 0, {}};
-  const Shape shape = aspect.shape(draw, claim.a->block.cols);
+  const Shape shape = grown(draw, *claim.a, aspect.shape(draw, claim.a->block.cols));
   c.rows = shape.rows;
   c.cols = shape.cols;
   c.x.resize(c.rows * c.cols);
   aspect.fill(draw, c);
+  if (claim.a->block.rows > 1 && draw.one_in(2)) repeat_rows(draw, c);
   return c;
 }
 
@@ -175,7 +196,11 @@ constexpr std::array domain_rows{
 struct FormatRow {
   const formats::BlockFormat* format;
   const char* section;  ///< of its order of operations
+  bool domains = true;  ///< whether what they are built on holds: one order, a block in a row
 };
+constexpr const char* four_over_six =
+    "Four Over Six, arXiv 2512.02010; formats/presets.h, nvfp4_4over6; formats/tensor.h, "
+    "Candidates";
 constexpr std::array format_rows{
     FormatRow{&formats::nvfp4,
               "TransformerEngine, common/cast/nvfp4, quantize_transpose; formats/presets.h, "
@@ -187,7 +212,13 @@ constexpr std::array format_rows{
     FormatRow{&formats::mxfp4_rceil,
               "cuBLAS documentation, 1D block scaling; formats/presets.h, mxfp4_rceil"},
     FormatRow{&formats::deepseek_v4,
-              "DeepSeek-V4, arXiv 2606.19348, section 5.2.1; formats/presets.h, deepseek_v4"}};
+              "DeepSeek-V4, arXiv 2606.19348, section 5.2.1; formats/presets.h, deepseek_v4"},
+    FormatRow{&formats::nvfp4_2d,
+              "TransformerEngine, common/cast/nvfp4, 2D quantization; formats/presets.h, nvfp4_2d",
+              false},
+    FormatRow{&formats::nvfp4_4over6, four_over_six, false},
+    FormatRow{&formats::nvfp4_4over6_mae, four_over_six, false},
+    FormatRow{&formats::nvfp4_4over6_max, four_over_six, false}};
 
 template <class Draws>
 rc::Shrinkable<ExperimentPtr> shrinkable(const Draws& draws) {
@@ -199,7 +230,7 @@ rc::Shrinkable<ExperimentPtr> shrinkable(const Draws& draws) {
 
 std::vector<Property> quantize_properties() {
   std::vector<Property> properties;
-  for (const auto& [format, section] : format_rows) {
+  for (const auto& [format, section, with_domains] : format_rows) {
     const std::string prefix = "quantize." + std::string(format->name) + ".";
     const auto about = [format = format](const Claim& c) {
       return c.operation == "quantize" && c.a == format;
@@ -215,7 +246,8 @@ std::vector<Property> quantize_properties() {
                               return shrinkable([&] { return draw_case(aspect, claim, random); });
                             }});
     }
-    for (const Domain& domain : domain_rows)
+    for (const Domain& domain : domain_rows) {
+      if (!with_domains) break;
       properties.push_back(
           {prefix + domain.slug,
            std::string(domain.source) + section,
@@ -230,6 +262,7 @@ std::vector<Property> quantize_properties() {
                return c;
              });
            }});
+    }
   }
   return properties;
 }
