@@ -75,6 +75,19 @@ __global__ void check_stochastic(QuantizeOrder order, QuantizeTask task, const s
   }
 }
 
+__global__ void check_dequantized(const std::uint8_t* codes, const std::uint8_t* scales,
+                                  const float* tensor_scale, const float* out,
+                                  unsigned long long* wrong) {
+  for (std::int64_t i = blockIdx.x * std::int64_t{blockDim.x} + threadIdx.x; i < kCount;
+       i += std::int64_t{gridDim.x} * blockDim.x) {
+    const float element = decode_e2m1(codes[i / 2] >> i % 2 * 4 & 15);
+    const float expected = tensor_scale == nullptr
+                               ? element * decode_e8m0(scales[i / 32])
+                               : element * decode_ue4m3(scales[i / 16]) * *tensor_scale;
+    if (__float_as_uint(expected) != __float_as_uint(out[i])) atomicAdd(wrong, 1ULL);
+  }
+}
+
 struct Bench {
   const BenchContext& context;
   DeviceBuffer<std::uint8_t> codes{kCount / 2}, other_codes{kCount / 2};
@@ -171,6 +184,31 @@ struct Bench {
     }
   }
 
+  void dequantizers() {
+    DeviceBuffer<float> out(kCount);
+    for (const bool nvfp4 : {true, false}) {
+      const int block = nvfp4 ? 16 : 32;
+      fill_words(codes.data(), kCount / 2, context.options.seed, WordKind::bits);
+      fill_words(scales.data(), kCount / block, context.options.seed + 1,
+                 nvfp4 ? WordKind::ue4m3_scales : WordKind::e8m0_scales);
+      const float scale = 0.37F;
+      check(cudaMemcpy(tensor_scale.data(), &scale, sizeof scale, cudaMemcpyHostToDevice),
+            "cudaMemcpy");
+      const auto run = [&](cudaStream_t stream) {
+        launch_dequantize(codes.data(), scales.data(), nvfp4 ? tensor_scale.data() : nullptr, kRows,
+                          kCols, {kCols / block, false}, out.data(), stream);
+      };
+      out.fill(0xFF);
+      run(nullptr);
+      check_dequantized<<<4096, 256>>>(codes.data(), scales.data(),
+                                       nvfp4 ? tensor_scale.data() : nullptr, out.data(),
+                                       wrong.data());
+      check_kernel("dequantize");
+      add(std::string("dequantize ") + (nvfp4 ? "nvfp4" : "mxfp4") + " to fp32",
+          static_cast<double>(kCount) * (4.5 + 1.0 / block), 0.85, kCount, run);
+    }
+  }
+
   void moves() {
     const std::uint64_t seed = context.options.seed;
     DeviceBuffer<std::uint8_t> in(kCount / 2);
@@ -209,6 +247,7 @@ struct Bench {
 void bench_requantize(const BenchContext& context) {
   Bench bench(context);
   for (const bool bf16 : {true, false}) bench.from_numbers(bf16);
+  bench.dequantizers();
   bench.moves();
 }
 

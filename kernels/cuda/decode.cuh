@@ -35,6 +35,12 @@ ASSAY_HOST_DEVICE inline float decode_e2m1(int code) {
   return (code & 8) != 0 ? -magnitude : magnitude;
 }
 
+/// The element of the lowest four bits: its exponent and fraction at the bits of FP32's are the
+/// element times 2^-126, subnormal numbers included.
+ASSAY_HOST_DEVICE inline float decode_low_e2m1(std::uint32_t bits) {
+  return float_of((bits & 8U) << 28 | (bits & 7U) << 22) * 0x1p126F;
+}
+
 /// 2^(code - 127); 0xFF is NaN and 0x00 the FP32 subnormal 2^-127.
 ASSAY_HOST_DEVICE inline float decode_e8m0(std::uint8_t code) {
   const unsigned bits = code == 0xFFU ? 0x7FC00000U

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// FP4 quantizers to the nearest code, the pass for the tensor's maximum, and the dequantizer.
+// FP4 quantizers to the nearest code, and the pass for the tensor's maximum.
 #include "kernels/cuda/quantize_kernel.cuh"
 
 namespace assay::kernels::cuda {
@@ -34,33 +34,11 @@ __global__ void __launch_bounds__(kQuantizeThreads) amax_kernel(QuantizeTask tas
   if (threadIdx.x % 32 == 0) atomicMax(task.amax_bits, largest);
 }
 
-template <bool mxfp4>
-__global__ void dequantize_kernel(const std::uint8_t* codes, const std::uint8_t* scales,
-                                  const float* tensor_scale, std::int64_t rows, std::int64_t cols,
-                                  ScaleIndex index, float* out) {
-  const std::int64_t id = blockIdx.x * std::int64_t{blockDim.x} + threadIdx.x;
-  if (id >= rows * cols) return;
-  const std::int64_t row = id / cols;
-  const std::int64_t col = id % cols;
-  const float element = decode_e2m1(codes[row * ((cols + 1) / 2) + col / 2] >> (col % 2 * 4) & 15);
-  if constexpr (mxfp4)
-    out[id] = element * decode_e8m0(scales[index(row, col / 32)]);
-  else
-    out[id] = element * decode_ue4m3(scales[index(row, col / 16)]) * *tensor_scale;
-}
-
 unsigned grid(std::int64_t threads) {
   return static_cast<unsigned>((threads + kQuantizeThreads - 1) / kQuantizeThreads);
 }
 
 }  // namespace
-
-cudaError_t machine_code_present() {
-  cudaFuncAttributes attributes{};
-  const cudaError_t status = cudaFuncGetAttributes(&attributes, dequantize_kernel<true>);
-  (void)cudaGetLastError();  // a missing image must not stick to the next call
-  return status;
-}
 
 void launch_amax(const QuantizeTask& task, cudaStream_t stream) {
   check(cudaMemsetAsync(task.amax_bits, 0, sizeof(unsigned), stream), "cudaMemset");
@@ -119,15 +97,6 @@ void quantize_with(QuantizeOrder order, QuantizeTask task,
   }
   if (task.rows * task.cols != 0) launch(task);
   check_kernel("quantize");
-}
-
-void dequantize(const std::uint8_t* codes, const std::uint8_t* scales, const float* tensor_scale,
-                std::int64_t rows, std::int64_t cols, ScaleIndex index, float* out) {
-  if (rows * cols == 0) return;
-  const auto kernel = tensor_scale == nullptr ? dequantize_kernel<true> : dequantize_kernel<false>;
-  kernel<<<grid(rows * cols), kQuantizeThreads>>>(codes, scales, tensor_scale, rows, cols, index,
-                                                  out);
-  check_kernel("dequantize");
 }
 
 }  // namespace assay::kernels::cuda

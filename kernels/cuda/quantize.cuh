@@ -98,7 +98,11 @@ void quantize_with(QuantizeOrder order, QuantizeTask task,
 void quantize(QuantizeOrder order, const QuantizeTask& task);
 
 /// out = element * scale * tensor scale as FP32(FP32(element * scale) * tensor scale); without a
-/// tensor scale (null) E8M0 scales of 32 elements and one product.
+/// tensor scale (null) E8M0 scales of 32 elements and one product. Launched without waiting, and to
+/// its end.
+void launch_dequantize(const std::uint8_t* codes, const std::uint8_t* scales,
+                       const float* tensor_scale, std::int64_t rows, std::int64_t cols,
+                       ScaleIndex index, float* out, cudaStream_t stream);
 void dequantize(const std::uint8_t* codes, const std::uint8_t* scales, const float* tensor_scale,
                 std::int64_t rows, std::int64_t cols, ScaleIndex index, float* out);
 

@@ -244,6 +244,12 @@ TEST(DivideElements, KeepsSignsAndTinyElements) {
   EXPECT_EQ(DivideElements::reciprocal_of(NAN), 0.0F);
 }
 
+TEST(DecodeE2m1, TwoWaysGiveTheSameBits) {
+  for (int code = 0; code < 16; ++code)
+    EXPECT_EQ(bits_of(decode_low_e2m1(0xA0U | static_cast<std::uint32_t>(code))),
+              bits_of(decode_e2m1(code)));
+}
+
 TEST(EncodeUe4m3, IsTheNearestCode) {
   for (int code = 0; code < 0x7E; ++code) {
     const float low = decode_ue4m3(static_cast<std::uint8_t>(code));
