@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <stdexcept>
@@ -75,6 +76,11 @@ class Suite {
     return true;
   }
 
+  /// Of one thread its processor time, which others on the machine disturb less.
+  [[nodiscard]] double timed(const std::function<void()>& run) const {
+    return options_.threads == 1 ? thread_seconds_of(run) : seconds_of(run);
+  }
+
   /// One line for each instruction set, over the same operands and the same runs of Eigen.
   std::vector<Measured> measure(const BenchPair& pair, const BenchShape& s) {
     const BlockScaledTensor a = draw_normal(*pair.a, s.m, s.k, random_);
@@ -101,9 +107,9 @@ class Suite {
         how.threads = options_.threads;
         how.isa = rows[r].isa;
         double packing = 0;
-        const double all = seconds_of([&] {
+        const double all = timed([&] {
           golden::ExactOperand packed_a;
-          packing = seconds_of(
+          packing = timed(
               [&] { packed_a = golden::pack_exact(ExactSide::a, a, *b.format, options_.threads); });
           rows[r].counts = golden::exact_gemm(packed_a, packed_b, d[r], how);
         });
@@ -111,9 +117,8 @@ class Suite {
         times[2 * r].push_back(all);
         times[2 * r + 1].push_back(packing);
       }
-      const double n = seconds_of([&] { eigen.gemm(x.data(), y.data(), z.data(), s.m, s.n, s.k); });
-      const double v =
-          seconds_of([&] { eigen_2.gemm(x.data(), y.data(), z.data(), s.m, s.n, s.k); });
+      const double n = timed([&] { eigen.gemm(x.data(), y.data(), z.data(), s.m, s.n, s.k); });
+      const double v = timed([&] { eigen_2.gemm(x.data(), y.data(), z.data(), s.m, s.n, s.k); });
       if (run == 0) continue;
       native.push_back(n);
       avx2.push_back(v);

@@ -51,7 +51,7 @@ BenchShape parse_bench_shape(const std::string& text) {
   long long k = 0;
   if (std::sscanf(text.c_str(), "%lldx%lldx%lld%c", &m, &n, &k, &end) != 3 || m < 1 || n < 1 ||
       k < 1 || m > 1 << 16 || n > 1 << 16 || k > 1 << 20)
-    throw std::invalid_argument("bench golden: --shape " + text +
+    throw std::invalid_argument("bench: --shape " + text +
                                 " is not MxNxK with M, N up to 65536 and K up to 1048576");
   s = {m, n, k};
   return s;

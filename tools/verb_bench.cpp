@@ -12,6 +12,7 @@
 #include "tools/bench_errors.h"
 #include "tools/bench_golden.h"
 #include "tools/bench_golden_device.h"
+#include "tools/bench_golden_rows.h"
 #include "tools/bench_gpu.h"
 #include "tools/bench_mma.h"
 #include "tools/verb.h"
@@ -56,12 +57,18 @@ ExitCode run(const Options& options) {
   if (options.suite == suites[5])
     return bench_gpu({shared.repeats, shared.seed, shared.json, options.only});
   if (options.suite == suites[1] && options.device) {
-    const int code = bench_device_mma({.device = *options.device,
-                                       .repeats = shared.repeats,
-                                       .threads = shared.threads,
-                                       .seed = shared.seed,
-                                       .json = shared.json});
-    return static_cast<ExitCode>(code);
+    BenchDeviceMmaOptions models{.device = *options.device,
+                                 .repeats = shared.repeats,
+                                 .threads = shared.threads,
+                                 .seed = shared.seed,
+                                 .json = shared.json};
+    if (!options.shape.empty()) {
+      const BenchShape s = parse_bench_shape(options.shape);
+      models.m = s.m;
+      models.n = s.n;
+      models.k = s.k;
+    }
+    return static_cast<ExitCode>(bench_device_mma(models));
   }
   if (options.suite == suites[1])
     return bench_mma({shared.repeats, shared.threads, shared.seed, shared.json}) == 0
@@ -84,7 +91,8 @@ Action declare_bench(CLI::App& app) {
   app.add_option("--elements", options->elements,
                  "codec: of each array (default 2^24); blocks, errors: samples (default 2^22)");
   app.add_option("--repeats", options->codec.repeats, "runs behind each median (default 5)");
-  app.add_option("--shape", options->shape, "golden: of the product, in place of several")
+  app.add_option("--shape", options->shape,
+                 "golden: of the product, in place of several; mma with --device: of the products")
       ->type_name("MxNxK");
   app.add_option("--device", options->device,
                  "mma: the models on this GPU, in place of the CPU; golden: its exact GEMM")

@@ -31,20 +31,20 @@ struct LtHeuristic {
   int reserved[4];
 };
 
-void* open_library(const std::vector<std::string>& names) {
+}  // namespace
+
+void* open_cublas_library(std::initializer_list<const char*> names) {
   std::vector<std::string> directories{""};
   if (const char* path = std::getenv("ASSAY_CUBLAS_PATH")) {
     std::istringstream parts(path);
     for (std::string part; std::getline(parts, part, ':');) directories.push_back(part + "/");
   }
   for (const std::string& directory : directories)
-    for (const std::string& name : names)
+    for (const char* name : names)
       if (void* library = dlopen((directory + name).c_str(), RTLD_NOW | RTLD_GLOBAL))
         return library;
   return nullptr;
 }
-
-}  // namespace
 
 struct Cublas::State {
   void* handle = nullptr;
@@ -70,8 +70,8 @@ struct Cublas::State {
 };
 
 std::unique_ptr<Cublas> Cublas::open(std::string& reason) {
-  void* lt = open_library({"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"});
-  void* blas = open_library({"libcublas.so.13", "libcublas.so.12", "libcublas.so"});
+  void* lt = open_cublas_library({"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"});
+  void* blas = open_cublas_library({"libcublas.so.13", "libcublas.so.12", "libcublas.so"});
   if (lt == nullptr || blas == nullptr) {
     reason = "libcublas and libcublasLt were not found; ASSAY_CUBLAS_PATH may name their directory";
     return nullptr;

@@ -6,15 +6,19 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <string>
 
 namespace assay::kernels::cuda {
 
+/// The first library of these names that the loader finds, in its path or else in the directories
+/// of ASSAY_CUBLAS_PATH (colons between); null where there is none.
+[[nodiscard]] void* open_cublas_library(std::initializer_list<const char*> names);
+
 class Cublas {
  public:
-  /// Null with a reason where the libraries are not found. Looked for by name in the loader's path,
-  /// then in the directories of ASSAY_CUBLAS_PATH (colons between).
+  /// Null with a reason where the libraries are not found.
   static std::unique_ptr<Cublas> open(std::string& reason);
   ~Cublas();
   Cublas(const Cublas&) = delete;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/cublas.h"
 #include "kernels/cuda/exact_gemm.h"
 
 namespace assay::kernels::cuda {
@@ -30,11 +31,11 @@ using Dgemm = int (*)(void* handle, int transa, int transb, int m, int n, int k,
 
 double cublas_fp64_seconds(std::int64_t m, std::int64_t n, std::int64_t k, int repeats,
                            std::string& reason) {
-  void* library = nullptr;
-  for (const char* name : {"libcublas.so.13", "libcublas.so.12", "libcublas.so"})
-    if (library == nullptr) library = dlopen(name, RTLD_NOW);
-  if (library == nullptr) {
-    reason = "the library libcublas.so was not found; add its folder to LD_LIBRARY_PATH";
+  // It loads libcublasLt itself where that lies beside it or is loaded already.
+  void* lt = open_cublas_library({"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"});
+  void* library = open_cublas_library({"libcublas.so.13", "libcublas.so.12", "libcublas.so"});
+  if (lt == nullptr || library == nullptr) {
+    reason = "libcublas and libcublasLt were not found; ASSAY_CUBLAS_PATH may name their directory";
     return 0;
   }
   const auto create = reinterpret_cast<Create>(dlsym(library, "cublasCreate_v2"));
