@@ -86,11 +86,16 @@ ExactGemmCounts exact_gemm(const ExactOperand& a, const ExactOperand& b, std::sp
       const std::int64_t first = task % bands * height;
       const std::int64_t columns =
           std::min<std::int64_t>(exact_parts::b_rows, n - j * exact_parts::b_rows);
-      for (std::int64_t i = first; i < std::min(first + height, panels_a); ++i) {
-        tile.compute(i, j, options);
-        for (int m = 0; m < a.parts->panels[static_cast<std::size_t>(i)].rows; ++m)
-          std::copy_n(tile.codes() + m * exact_parts::b_rows, columns,
-                      d.data() + (i * exact_parts::a_rows + m) * n + j * exact_parts::b_rows);
+      const std::int64_t end = std::min(first + height, panels_a);
+      for (std::int64_t i = first; i < end; i += exact_parts::tiles_together) {
+        const int count =
+            static_cast<int>(std::min<std::int64_t>(exact_parts::tiles_together, end - i));
+        tile.compute(i, count, j, options);
+        for (int t = 0; t < count; ++t)
+          for (int m = 0; m < a.parts->panels[static_cast<std::size_t>(i + t)].rows; ++m)
+            std::copy_n(
+                tile.codes(t) + m * exact_parts::b_rows, columns,
+                d.data() + ((i + t) * exact_parts::a_rows + m) * n + j * exact_parts::b_rows);
       }
     }
 #pragma omp critical

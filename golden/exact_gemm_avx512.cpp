@@ -11,17 +11,22 @@
 #include <immintrin.h>
 #pragma GCC diagnostic pop
 
+#include <utility>
+
 #include "golden/exact_gemm_loops.h"
 
-#define ASSAY_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma")))
+#define ASSAY_TARGET \
+  __attribute__((target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512vnni,fma,popcnt")))
+
+#define ASSAY_INLINE ASSAY_TARGET inline __attribute__((always_inline))
+
+#include "golden/exact_gemm_avx512_round.h"
 
 namespace assay::golden::exact_parts {
 namespace {
 
-ASSAY_TARGET inline __m512i load(const std::uint32_t* p) { return _mm512_load_si512(p); }
-ASSAY_TARGET inline __m512i broadcast(std::uint32_t x) {
-  return _mm512_set1_epi32(static_cast<int>(x));
-}
+ASSAY_INLINE __m512i load(const std::uint32_t* p) { return _mm512_load_si512(p); }
+ASSAY_INLINE __m512i broadcast(std::uint32_t x) { return _mm512_set1_epi32(static_cast<int>(x)); }
 
 /// A pair of groups shares a lane: the first group's sum, biased so that it is not negative, is
 /// rotated into the high word, where the second group's sum below it cannot borrow. See
@@ -95,51 +100,122 @@ void byte_sums(const ByteJob& job, std::int32_t* sums) {
   table[job.rows - 1](job, sums);
 }
 
-template <int rows, int vectors>
-ASSAY_TARGET void word_sums_of(const WordJob& job, std::int32_t* sums) {
-  __m512i total[rows][vectors];
-  for (int m = 0; m < rows; ++m)
-    for (int v = 0; v < vectors; ++v)
-      total[m][v] =
-          job.add ? _mm512_load_si512(sums + m * b_rows + 16 * v) : _mm512_setzero_si512();
-  for (int i = 0; i < job.count; ++i) {
-    const std::uint32_t* a = job.a + (job.a_index == nullptr ? i : job.a_index[i]) * rows;
-    const std::uint32_t* b = job.b + (job.b_index == nullptr ? i : job.b_index[i]) * job.b_stride;
-    __m512i y[vectors];
-    for (int v = 0; v < vectors; ++v) y[v] = load(b + 16 * v);
-#pragma GCC unroll 6
-    for (int m = 0; m < rows; ++m) {
-      const __m512i x = broadcast(a[m]);
-      for (int v = 0; v < vectors; ++v) total[m][v] = _mm512_dpwssd_epi32(total[m][v], x, y[v]);
-    }
-  }
-  for (int m = 0; m < rows; ++m)
-    for (int v = 0; v < vectors; ++v) _mm512_store_si512(sums + m * b_rows + 16 * v, total[m][v]);
+/// sum += two words of each lane of a times those of b. In assembly, since GCC 12 copies the sums
+/// around otherwise.
+ASSAY_INLINE void add_products(__m512i& sum, __m512i a, __m512i b) {
+  asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
 }
 
-template <int vectors>
+// Loops over rows as folds: their indices are constants before the compiler looks for registers.
+template <int... m>
+using Rows = std::integer_sequence<int, m...>;
+
+template <int... m>
+ASSAY_INLINE void load_sums(Rows<m...> /*rows*/, __m512i* x, const std::int32_t* sums, bool add) {
+  ((x[m] = add ? _mm512_load_si512(sums + m * b_rows) : _mm512_setzero_si512()), ...);
+}
+template <int... m>
+ASSAY_INLINE void store_sums(Rows<m...> /*rows*/, const __m512i* x, std::int32_t* sums) {
+  (_mm512_store_si512(sums + m * b_rows, x[m]), ...);
+}
+/// Rows of A that begin at `a`, by 16 columns.
+template <int... m>
+ASSAY_INLINE void add_half(Rows<m...> /*rows*/, __m512i* x, const std::uint32_t* a, __m512i b) {
+  (add_products(x[m], broadcast(a[m]), b), ...);
+}
+ASSAY_INLINE void add_row(__m512i& low, __m512i& high, std::uint32_t a, __m512i b0, __m512i b1) {
+  const __m512i x = broadcast(a);
+  add_products(low, x, b0);
+  add_products(high, x, b1);
+}
+template <int... m>
+ASSAY_INLINE void add_pair(Rows<m...> /*rows*/, __m512i* low, __m512i* high, const std::uint32_t* a,
+                           const std::uint32_t* b) {
+  const __m512i b0 = load(b);
+  const __m512i b1 = load(b + 16);
+  (add_row(low[m], high[m], a[m], b0, b1), ...);
+}
+
+template <int rows>
+ASSAY_TARGET void word_sums_of(const WordJob& job, std::int32_t* sums) {
+  constexpr std::make_integer_sequence<int, rows> all;
+  __m512i low[rows];
+  __m512i high[rows];
+  load_sums(all, low, sums, job.add);
+  load_sums(all, high, sums + 16, job.add);
+  const std::uint32_t* a = job.a;
+  const std::uint32_t* b = job.b;
+  if (job.b_index == nullptr)
+    for (int i = 0; i < job.count; ++i) add_pair(all, low, high, a + i * rows, b + i * b_rows);
+  else
+    for (int i = 0; i < job.count; ++i)
+      add_pair(all, low, high, a + i * rows, b + job.b_index[i] * b_rows);
+  store_sums(all, low, sums);
+  store_sums(all, high, sums + 16);
+}
+
 void word_sums(const WordJob& job, std::int32_t* sums) {
   static constexpr void (*table[])(const WordJob&, std::int32_t*) = {
-      word_sums_of<1, vectors>, word_sums_of<2, vectors>, word_sums_of<3, vectors>,
-      word_sums_of<4, vectors>, word_sums_of<5, vectors>, word_sums_of<6, vectors>};
+      word_sums_of<1>, word_sums_of<2>, word_sums_of<3>,
+      word_sums_of<4>, word_sums_of<5>, word_sums_of<6>};
   table[job.rows - 1](job, sums);
 }
 
-ASSAY_TARGET void add_shifted(int rows, const std::int32_t* sums, const std::int32_t* left,
-                              const std::int32_t* right, std::int64_t* totals) {
-  __m512i shifts[4];
-  for (int v = 0; v < 4; ++v)
-    shifts[v] =
-        _mm512_cvtepi32_epi64(_mm256_load_si256(reinterpret_cast<const __m256i*>(right) + v));
-  for (int m = 0; m < rows; ++m) {
-    const __m512i by = _mm512_set1_epi64(left[m]);
-    for (int v = 0; v < 4; ++v) {
-      const __m512i sum = _mm512_cvtepi32_epi64(
-          _mm256_load_si256(reinterpret_cast<const __m256i*>(sums + m * b_rows) + v));
-      std::int64_t* at = totals + m * b_rows + 8 * v;
-      _mm512_store_si512(at,
-                         _mm512_add_epi64(_mm512_load_si512(at),
-                                          _mm512_sllv_epi64(sum, _mm512_add_epi64(by, shifts[v]))));
+/// Where pair i of a half's job begins.
+ASSAY_INLINE const std::uint32_t* of_a(const WordJob& job, int i, int rows) {
+  return job.a + job.a_index[i] * rows;
+}
+ASSAY_INLINE __m512i of_b(const WordJob& job, int i) {
+  return load(job.b + (job.b_index == nullptr ? i : job.b_index[i]) * 16);
+}
+
+/// The halves in turns, so that twice as many sums are on their way.
+template <int rows>
+ASSAY_TARGET void word_sums_halves_of(const WordJob& low, const WordJob& high, std::int32_t* sums) {
+  constexpr std::make_integer_sequence<int, rows> all;
+  __m512i x[rows];
+  __m512i y[rows];
+  load_sums(all, x, sums, low.add);
+  load_sums(all, y, sums + 16, high.add);
+  const int both = low.count < high.count ? low.count : high.count;
+  for (int i = 0; i < both; ++i) {
+    add_half(all, x, of_a(low, i, rows), of_b(low, i));
+    add_half(all, y, of_a(high, i, rows), of_b(high, i));
+  }
+  for (int i = both; i < low.count; ++i) add_half(all, x, of_a(low, i, rows), of_b(low, i));
+  for (int i = both; i < high.count; ++i) add_half(all, y, of_a(high, i, rows), of_b(high, i));
+  store_sums(all, x, sums);
+  store_sums(all, y, sums + 16);
+}
+
+void word_sums_halves(const WordJob& low, const WordJob& high, std::int32_t* sums) {
+  static constexpr void (*table[])(const WordJob&, const WordJob&, std::int32_t*) = {
+      word_sums_halves_of<1>, word_sums_halves_of<2>, word_sums_halves_of<3>,
+      word_sums_halves_of<4>, word_sums_halves_of<5>, word_sums_halves_of<6>};
+  table[low.rows - 1](low, high, sums);
+}
+
+ASSAY_TARGET inline __m512i widened(const std::int32_t* p) {
+  return _mm512_cvtepi32_epi64(_mm256_load_si256(reinterpret_cast<const __m256i*>(p)));
+}
+
+ASSAY_TARGET int intersect(std::uint64_t a, std::uint64_t b, std::uint8_t* a_index,
+                           std::uint8_t* b_index) {
+  return intersect_loop(a, b, a_index, b_index);
+}
+
+ASSAY_TARGET void add_shifted(const ShiftJob& job) {
+  for (int n = 0; n < b_rows; n += 8) {
+    const __m512i right = widened(job.right + n);
+    for (int m = 0; m < job.rows; ++m) {
+      std::int64_t* at = job.totals + m * b_rows + n;
+      __m512i total = _mm512_load_si512(at);
+      for (int s = 0; s < job.count; ++s) {
+        const __m512i by = _mm512_add_epi64(_mm512_set1_epi64(job.left[m] - job.down[s]), right);
+        const __m512i sum = widened(job.sums + s * tile_size + m * b_rows + n);
+        total = _mm512_add_epi64(total, _mm512_sllv_epi64(sum, by));
+      }
+      _mm512_store_si512(at, total);
     }
   }
 }
@@ -178,17 +254,17 @@ ASSAY_TARGET void add_late(const LateJob& job) {
   }
 }
 
-ASSAY_TARGET bool round(const RoundJob& job) { return round_loop(job); }
-
 }  // namespace
 
 const KernelTable* avx512_kernels() {
-  static constexpr KernelTable table{byte_sums,  word_sums<2>, word_sums<1>, add_shifted,
-                                     add_scaled, add_late,     round};
+  static constexpr KernelTable table{byte_sums, word_sums,   word_sums_halves,
+                                     intersect, add_shifted, add_scaled,
+                                     add_late,  round,       round_digits};
   static const bool has =
       __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
-      __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0 &&
-      __builtin_cpu_supports("avx512vnni") != 0 && __builtin_cpu_supports("fma") != 0;
+      __builtin_cpu_supports("avx512cd") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
+      __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512vnni") != 0 &&
+      __builtin_cpu_supports("fma") != 0;
   return has ? &table : nullptr;
 }
 

@@ -13,16 +13,25 @@
 
 namespace assay::golden::exact_parts {
 
-ASSAY_ALWAYS_INLINE void add_shifted_loop(int rows, const std::int32_t* sums,
-                                          const std::int32_t* left, const std::int32_t* right,
-                                          std::int64_t* totals) {
-  for (int m = 0; m < rows; ++m)
-    for (int n = 0; n < b_rows; ++n) {
-      const auto shift = static_cast<std::uint32_t>(left[m] + right[n]);
-      const auto sum = static_cast<std::uint64_t>(std::int64_t{sums[m * b_rows + n]});
-      std::int64_t& total = totals[m * b_rows + n];
-      total = static_cast<std::int64_t>(static_cast<std::uint64_t>(total) +
-                                        (shift < 64 ? sum << shift : 0));
+ASSAY_ALWAYS_INLINE int intersect_loop(std::uint64_t a, std::uint64_t b, std::uint8_t* a_index,
+                                       std::uint8_t* b_index) {
+  int count = 0;
+  for (std::uint64_t rest = a & b; rest != 0; rest &= rest - 1, ++count) {
+    const std::uint64_t below = (rest & -rest) - 1;
+    a_index[count] = static_cast<std::uint8_t>(__builtin_popcountll(a & below));
+    b_index[count] = static_cast<std::uint8_t>(__builtin_popcountll(b & below));
+  }
+  return count;
+}
+
+ASSAY_ALWAYS_INLINE void add_shifted_loop(const ShiftJob& job) {
+  for (int s = 0; s < job.count; ++s)
+    for (int at = 0; at < job.rows * b_rows; ++at) {
+      const auto shift =
+          static_cast<std::uint32_t>(job.left[at / b_rows] + job.right[at % b_rows] - job.down[s]);
+      const auto sum = static_cast<std::uint64_t>(std::int64_t{job.sums[s * tile_size + at]});
+      job.totals[at] = static_cast<std::int64_t>(static_cast<std::uint64_t>(job.totals[at]) +
+                                                 (shift < 64 ? sum << shift : 0));
     }
 }
 

@@ -17,6 +17,7 @@ namespace assay::golden::exact_parts {
 
 constexpr int a_rows = 6;
 constexpr int b_rows = 32;
+constexpr int tile_size = a_rows * b_rows;
 
 /// Vectors of 64 bytes are loaded whole; what is resized is written by whoever resizes it.
 template <class T>
@@ -118,14 +119,13 @@ struct Scale {
 /// Planes of a chunk at most; a row that needs more goes the way of big integers.
 constexpr int most_planes = 8;
 constexpr int most_pairs = 64;  ///< of k in a chunk of words
-constexpr std::uint8_t no_entry = 255;
 
 /// Numbers of a chunk too small for plane 0, by plane: the pairs of k where any row of the part has
 /// one, and of each pair two words for each row of the part.
 struct LowList {
   std::array<std::uint16_t, most_planes + 1> first{};  ///< plane p: entries first[p] .. first[p+1]
   std::vector<std::uint8_t> pairs;
-  std::vector<std::uint8_t> where;  ///< [plane][pair]: its entry in the plane, or no_entry
+  std::array<std::uint64_t, most_planes> masks{};  ///< of a plane's pairs, pair 0 the lowest bit
   AlignedVector<std::uint32_t> values;
   [[nodiscard]] int count(int plane) const {
     return first[static_cast<std::size_t>(plane) + 1] - first[static_cast<std::size_t>(plane)];
@@ -134,6 +134,11 @@ struct LowList {
 
 struct Panel {
   int rows = 0;  ///< stride of what follows
+  // The largest of its rows' RowRange, and whether any is NaN or infinite.
+  int bits = 0, bits_late = 0, bits_with_late = 0, factor_bits = 0;
+  bool special = false;
+  /// [row], B's filled up with zeros: base and factor as a double, 0 for a zero factor.
+  AlignedVector<double> factors;
   /// bytes: [pair of groups][step of 4 k][row]: A plus 12, B signed. words: [chunk][pair of
   /// k][row].
   AlignedVector<std::uint32_t> values;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "golden/exact_gemm_pack.h"
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -126,6 +128,22 @@ void plan(Operand& operand) {
   operand.chunks = (operand.k + operand.chunk - 1) / operand.chunk;
 }
 
+void summarize(const Operand& operand, std::int64_t first, int count, exact_parts::Panel& panel) {
+  panel.factors.assign(static_cast<std::size_t>(panel.rows), 0.0);
+  for (int r = 0; r < count; ++r) {
+    const exact_parts::RowRange& x = operand.ranges[static_cast<std::size_t>(first + r)];
+    panel.bits = std::max(panel.bits, x.bits);
+    panel.bits_late = std::max(panel.bits_late, x.bits_late);
+    panel.bits_with_late = std::max(panel.bits_with_late, x.bits + x.bits_late);
+    panel.factor_bits = std::max(panel.factor_bits, static_cast<int>(std::bit_width(x.factor)));
+    panel.special = panel.special || x.nan || x.infinite;
+    if (x.zero_factor) continue;
+    const double f =
+        std::ldexp(static_cast<double>(x.factor), x.factor_exponent + x.base + x.late_base);
+    panel.factors[static_cast<std::size_t>(r)] = x.negative_factor ? -f : f;
+  }
+}
+
 }  // namespace
 
 ExactOperand pack_exact(ExactSide side, const formats::BlockScaledTensor& tensor,
@@ -157,6 +175,7 @@ ExactOperand pack_exact(ExactSide side, const formats::BlockScaledTensor& tensor
       exact_parts::pack_bytes(*operand, tables, first, count, panel);
     else
       exact_parts::pack_words(*operand, tables, first, count, panel);
+    summarize(*operand, first, count, panel);
   }
   return {operand};
 }

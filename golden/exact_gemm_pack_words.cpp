@@ -211,12 +211,9 @@ void build_list(std::vector<LowNumber>& numbers, int first_lane, int lanes, LowL
   }
   for (; plane < most_planes; ++plane)
     list.first[static_cast<std::size_t>(plane) + 1] = static_cast<std::uint16_t>(list.pairs.size());
-  list.where.assign(static_cast<std::size_t>(most_planes * most_pairs), no_entry);
-  for (int p = 0; p < most_planes; ++p)
-    for (int e = 0; e < list.count(p); ++e)
-      list.where[static_cast<std::size_t>(p * most_pairs) +
-                 list.pairs[list.first[static_cast<std::size_t>(p)] +
-                            static_cast<std::size_t>(e)]] = static_cast<std::uint8_t>(e);
+  for (std::size_t p = 0; p < most_planes; ++p)
+    for (std::size_t e = list.first[p]; e < list.first[p + 1]; ++e)
+      list.masks[p] |= std::uint64_t{1} << list.pairs[e];
 }
 
 }  // namespace

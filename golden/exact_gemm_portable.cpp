@@ -39,15 +39,13 @@ void byte_sums(const ByteJob& job, std::int32_t* sums) {
         }
 }
 
-template <int columns>
-void word_sums(const WordJob& job, std::int32_t* sums) {
+void word_sums_of(const WordJob& job, int columns, std::int32_t* sums) {
   for (int m = 0; m < job.rows; ++m)
     for (int n = 0; n < columns; ++n) {
       std::uint32_t total = job.add ? static_cast<std::uint32_t>(sums[m * b_rows + n]) : 0;
       for (int i = 0; i < job.count; ++i) {
         const std::uint32_t a = job.a[(job.a_index == nullptr ? i : job.a_index[i]) * job.rows + m];
-        const std::uint32_t b =
-            job.b[(job.b_index == nullptr ? i : job.b_index[i]) * job.b_stride + n];
+        const std::uint32_t b = job.b[(job.b_index == nullptr ? i : job.b_index[i]) * columns + n];
         for (int word = 0; word < 32; word += 16)
           total += static_cast<std::uint32_t>(static_cast<std::int16_t>(a >> word) *
                                               static_cast<std::int16_t>(b >> word));
@@ -56,10 +54,18 @@ void word_sums(const WordJob& job, std::int32_t* sums) {
     }
 }
 
-void add_shifted(int rows, const std::int32_t* sums, const std::int32_t* left,
-                 const std::int32_t* right, std::int64_t* totals) {
-  add_shifted_loop(rows, sums, left, right, totals);
+void word_sums(const WordJob& job, std::int32_t* sums) { word_sums_of(job, b_rows, sums); }
+
+void word_sums_halves(const WordJob& low, const WordJob& high, std::int32_t* sums) {
+  word_sums_of(low, b_rows / 2, sums);
+  word_sums_of(high, b_rows / 2, sums + b_rows / 2);
 }
+
+int intersect(std::uint64_t a, std::uint64_t b, std::uint8_t* a_index, std::uint8_t* b_index) {
+  return intersect_loop(a, b, a_index, b_index);
+}
+
+void add_shifted(const ShiftJob& job) { add_shifted_loop(job); }
 
 void add_scaled(int rows, const std::int32_t* sums, const std::int64_t* left,
                 const std::int64_t* right, std::int64_t* totals) {
@@ -70,11 +76,14 @@ void add_late(const LateJob& job) { add_late_loop(job); }
 
 bool round(const RoundJob& job) { return round_loop(job); }
 
+bool round_digits(const RoundJob& /*job*/) { return false; }
+
 }  // namespace
 
 const KernelTable& portable_kernels() {
-  static constexpr KernelTable table{byte_sums,  word_sums<32>, word_sums<16>, add_shifted,
-                                     add_scaled, add_late,      round};
+  static constexpr KernelTable table{byte_sums, word_sums,   word_sums_halves,
+                                     intersect, add_shifted, add_scaled,
+                                     add_late,  round,       round_digits};
   return table;
 }
 

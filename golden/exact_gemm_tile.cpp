@@ -6,31 +6,20 @@
 
 namespace assay::golden::exact_parts {
 
-TileGemm::Way TileGemm::way() const {
-  int x = 0;
-  int y = 0;
-  int x_late = 0;
-  int y_late = 0;
-  int late_bits = 0;
-  for (int m = 0; m < rows_; ++m) {
-    x = std::max(x, row(m).bits);
-    x_late = std::max(x_late, row(m).bits + row(m).bits_late);
-    late_bits = std::max(late_bits, row(m).bits_late);
-  }
-  for (int n = 0; n < columns_; ++n) {
-    y = std::max(y, column(n).bits);
-    y_late = std::max(y_late, column(n).bits + column(n).bits_late);
-    late_bits = std::max(late_bits, column(n).bits_late);
-  }
+Way TileGemm::way() const {
+  const int x = left_->bits;
+  const int y = right_->bits;
+  const int with_late = left_->bits_with_late + right_->bits_with_late;
+  const int late_bits = std::max(left_->bits_late, right_->bits_late);
   std::int64_t terms = a_.k;
   if (a_.kernel == Kernel::bytes) terms = 2 * a_.pairs * a_.group * 144;
   const auto bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(terms)));
   const bool late = a_.late || b_.late;
   const auto chunk_bits = static_cast<int>(std::bit_width(static_cast<unsigned>(a_.chunk)));
   if (!late && x + y + bits <= limits_.bits64) return Way::in_64;
-  if (x_late + y_late + bits > limits_.bits128) return Way::big;
+  if (with_late + bits > limits_.bits128) return Way::big;
   if (late && x + y + chunk_bits <= limits_.total_digits && late_bits <= limits_.late_digit &&
-      x_late + y_late + bits <= limits_.digits)
+      with_late + bits <= limits_.digits)
     return Way::in_digits;
   if (a_.kernel == Kernel::words)
     for (std::size_t c = 0; c < left_->planes.size(); ++c) {
@@ -42,22 +31,23 @@ TileGemm::Way TileGemm::way() const {
 }
 
 /// sums * 2^(left + right), into 64 bits, or into 128.
-void TileGemm::add(Way way, const std::int32_t* left, const std::int32_t* right) {
-  if (way == Way::in_64) {
-    kernels_.add_shifted(rows_, t_->sums, left, right, t_->totals);
+void TileGemm::add(const std::int32_t* left, const std::int32_t* right) {
+  if (t_->way == Way::in_64) {
+    constexpr std::int32_t none = 0;
+    kernels_.add_shifted({rows_, 1, s_->sums, &none, left, right, t_->totals});
     return;
   }
   for (int m = 0; m < rows_; ++m)
     for (int n = 0; n < columns_; ++n)
       t_->wide[m * b_rows + n] = static_cast<Int128>(
           static_cast<Uint128>(t_->wide[m * b_rows + n]) +
-          (static_cast<Uint128>(Int128{t_->sums[m * b_rows + n]}) << (left[m] + right[n])));
+          (static_cast<Uint128>(Int128{s_->sums[m * b_rows + n]}) << (left[m] + right[n])));
 }
 
-void TileGemm::byte_chunk(std::size_t c, Way way) {
+void TileGemm::byte_chunk(std::size_t c) {
   if (std::uint64_t{left_->chunk_max[c]} * right_->chunk_max[c] > limits_.product ||
       left_->chunk_max[c] > 0xFFFF || right_->chunk_max[c] > 0xFFFF) {
-    byte_groups(c, way);
+    byte_groups(c);
     return;
   }
   ++counts_.chunks;
@@ -71,12 +61,12 @@ void TileGemm::byte_chunk(std::size_t c, Way way) {
       {rows_, static_cast<int>(pairs), a_.group / 4, left_->values.data() + first * words * height,
        left_->scale_pairs.data() + first * height, right_->values.data() + first * words * b_rows,
        right_->starts.data() + first * b_rows, right_->scale_pairs.data() + first * b_rows},
-      t_->sums);
-  add(way, left_->shifts.data() + c * height, right_->shifts.data() + c * b_rows);
+      s_->sums);
+  add(left_->shifts.data() + c * height, right_->shifts.data() + c * b_rows);
 }
 
 /// Group by group: a pair of groups with scale factors 1 and 0, or 0 and 1, gives each's sum.
-void TileGemm::byte_groups(std::size_t c, Way way) {
+void TileGemm::byte_groups(std::size_t c) {
   ++counts_.chunks_by_group;
   const auto groups_of_chunk = static_cast<std::size_t>(a_.chunk / a_.group);
   const auto height = static_cast<std::size_t>(rows_);
@@ -88,14 +78,14 @@ void TileGemm::byte_groups(std::size_t c, Way way) {
     std::uint32_t left_words[a_rows];
     const std::uint32_t one = g % 2 == 0 ? 0x10000U : 1U;
     std::fill_n(left_words, a_rows, one);
-    std::fill_n(t_->right_words, b_rows, one);
+    std::fill_n(s_->right_words, b_rows, one);
     kernels_.byte_sums({rows_, 1, a_.group / 4, left_->values.data() + pair * words * height,
                         left_words, right_->values.data() + pair * words * b_rows,
-                        right_->starts.data() + pair * b_rows, t_->right_words},
-                       t_->sums);
+                        right_->starts.data() + pair * b_rows, s_->right_words},
+                       s_->sums);
     const Scale* left = left_->scales.data() + g * height;
     const Scale* right = right_->scales.data() + g * b_rows;
-    if (way == Way::in_64) {
+    if (t_->way == Way::in_64) {
       // Below 2^bits each, so within 64 bits; of a row outside the check, anything.
       const auto integer = [](const Scale& s) {
         return s.exponent > 63
@@ -104,13 +94,13 @@ void TileGemm::byte_groups(std::size_t c, Way way) {
       };
       std::int64_t left_scales[a_rows];
       for (int m = 0; m < rows_; ++m) left_scales[m] = integer(left[m]);
-      for (int n = 0; n < b_rows; ++n) t_->right_scales[n] = integer(right[n]);
-      kernels_.add_scaled(rows_, t_->sums, left_scales, t_->right_scales, t_->totals);
+      for (int n = 0; n < b_rows; ++n) s_->right_scales[n] = integer(right[n]);
+      kernels_.add_scaled(rows_, s_->sums, left_scales, s_->right_scales, t_->totals);
       continue;
     }
     for (int m = 0; m < rows_; ++m)
       for (int n = 0; n < columns_; ++n) {
-        const Int128 term = Int128{t_->sums[m * b_rows + n]} *
+        const Int128 term = Int128{s_->sums[m * b_rows + n]} *
                             (std::uint64_t{left[m].significand} * right[n].significand);
         Int128& total = t_->wide[m * b_rows + n];
         total = static_cast<Int128>(
@@ -120,30 +110,49 @@ void TileGemm::byte_groups(std::size_t c, Way way) {
   }
 }
 
-void TileGemm::compute(std::int64_t i, std::int64_t j, const ExactGemmOptions& options) {
-  i_ = i;
-  j_ = j;
-  left_ = &a_.panels[static_cast<std::size_t>(i)];
-  right_ = &b_.panels[static_cast<std::size_t>(j)];
+void TileGemm::select(std::int64_t first, int tile) {
+  t_ = &s_->tiles[tile];
+  i_ = first + tile;
+  left_ = &a_.panels[static_cast<std::size_t>(i_)];
   rows_ = left_->rows;
-  columns_ = static_cast<int>(std::min<std::int64_t>(b_rows, b_.rows - j * b_rows));
-  const Way chosen = way();
-  if (chosen == Way::big) {
-    counts_.in_big_integers += rows_ * columns_;
-    big(options);
-  } else {
-    (chosen == Way::in_64 ? counts_.in_64_bits : counts_.in_128_bits) += rows_ * columns_;
-    if (chosen == Way::in_64)
-      std::fill_n(t_->totals, rows_ * b_rows, 0);
-    else if (chosen == Way::in_128)
-      std::fill_n(t_->wide, rows_ * b_rows, 0);
-    else
-      std::fill_n(t_->digits, 3 * tile_size, 0);
-    for (std::size_t c = 0; c < static_cast<std::size_t>(a_.chunks); ++c)
-      a_.kernel == Kernel::bytes ? byte_chunk(c, chosen) : word_chunk(c, chosen);
-    round(chosen, options);
+}
+
+/// Chooses the tile's way and starts its sums.
+void TileGemm::begin() {
+  t_->way = way();
+  const std::int64_t elements = std::int64_t{rows_} * columns_;
+  if (t_->way == Way::big) {
+    counts_.in_big_integers += elements;
+    return;
   }
-  specials(options);
+  (t_->way == Way::in_64 ? counts_.in_64_bits : counts_.in_128_bits) += elements;
+  if (t_->way == Way::in_64)
+    std::fill_n(t_->totals, rows_ * b_rows, 0);
+  else if (t_->way == Way::in_128)
+    std::fill_n(t_->wide, rows_ * b_rows, 0);
+  else
+    std::fill_n(t_->digits, 3 * tile_size, 0);
+}
+
+void TileGemm::compute(std::int64_t i, int count, std::int64_t j, const ExactGemmOptions& options) {
+  j_ = j;
+  right_ = &b_.panels[static_cast<std::size_t>(j)];
+  columns_ = static_cast<int>(std::min<std::int64_t>(b_rows, b_.rows - j * b_rows));
+  for (int tile = 0; tile < count; ++tile) {
+    select(i, tile);
+    begin();
+  }
+  for (std::size_t c = 0; c < static_cast<std::size_t>(a_.chunks); ++c)
+    for (int tile = 0; tile < count; ++tile) {
+      select(i, tile);
+      if (t_->way == Way::big) continue;
+      a_.kernel == Kernel::bytes ? byte_chunk(c) : word_chunk(c);
+    }
+  for (int tile = 0; tile < count; ++tile) {
+    select(i, tile);
+    t_->way == Way::big ? big(options) : round(options);
+    if (left_->special || right_->special) specials(options);
+  }
 }
 
 }  // namespace assay::golden::exact_parts

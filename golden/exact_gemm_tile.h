@@ -25,33 +25,44 @@
 
 namespace assay::golden::exact_parts {
 
-constexpr int tile_size = a_rows * b_rows;
+/// Tiles that are computed together, one below the other: a chunk of B's panel stays in the first
+/// cache (10 KiB of 32) while it meets as many of A's (2 KiB each, with sums of 1.5 KiB).
+constexpr int tiles_together = 4;
 
-/// What one thread works on.
+enum class Way : std::uint8_t { in_64, in_digits, in_128, big };
+
+/// A tile of D on its way.
 struct Tile {
-  alignas(64) std::int32_t sums[tile_size];
+  Way way = Way::big;
   alignas(64) std::int64_t totals[tile_size];
-  alignas(64) double odd[tile_size];
   alignas(64) std::uint32_t codes[tile_size];
+  alignas(64) std::int64_t digits[3 * tile_size];
+  Int128 wide[tile_size];
+};
+
+/// What one thread works with.
+struct Scratch {
+  alignas(64) std::int32_t sums[most_sums * tile_size];
+  alignas(64) double odd[tile_size];
   alignas(64) std::int32_t right[b_rows];
   alignas(64) std::int64_t right_scales[b_rows];
   alignas(64) std::uint32_t right_words[b_rows];
-  alignas(64) std::int64_t digits[3 * tile_size];
-  Int128 wide[tile_size];
+  Tile tiles[tiles_together];
 };
 
 class TileGemm {
  public:
   TileGemm(const Operand& a, const Operand& b, const KernelTable& kernels, const Limits& limits)
-      : a_(a), b_(b), kernels_(kernels), limits_(limits), t_(std::make_unique<Tile>()) {}
+      : a_(a), b_(b), kernels_(kernels), limits_(limits), s_(std::make_unique<Scratch>()) {}
 
-  /// Codes of the tile of panels i and j in `codes()`.
-  void compute(std::int64_t i, std::int64_t j, const ExactGemmOptions& options);
-  [[nodiscard]] const std::uint32_t* codes() const { return t_->codes; }
+  /// Codes of the tiles of A's panels i .. i + count - 1 and B's panel j in `codes(0)` and on.
+  void compute(std::int64_t i, int count, std::int64_t j, const ExactGemmOptions& options);
+  [[nodiscard]] const std::uint32_t* codes(int tile) const { return s_->tiles[tile].codes; }
   [[nodiscard]] const ExactGemmCounts& counts() const { return counts_; }
 
  private:
-  enum class Way : std::uint8_t { in_64, in_digits, in_128, big };
+  /// Makes a tile the one that the others work on.
+  void select(std::int64_t first, int tile);
 
   const RowRange& row(int m) const { return a_.ranges[static_cast<std::size_t>(i_ * a_rows + m)]; }
   const RowRange& column(int n) const {
@@ -59,15 +70,16 @@ class TileGemm {
   }
 
   Way way() const;
-  void byte_chunk(std::size_t c, Way way);
-  void byte_groups(std::size_t c, Way way);
-  void word_chunk(std::size_t c, Way way);
-  void word_products(std::size_t c, int pa, int pb, bool& any);
+  void begin();
+  void byte_chunk(std::size_t c);
+  void byte_groups(std::size_t c);
+  void word_chunk(std::size_t c);
+  bool word_products(std::size_t c, int pa, int pb, bool any, std::int32_t* sums);
   void add_late(std::size_t c);
   void add_late_wide(std::size_t c);
-  void add(Way way, const std::int32_t* left, const std::int32_t* right);
-  void round(Way way, const ExactGemmOptions& options);
-  double round_one(Way way, int m, int n) const;
+  void add(const std::int32_t* left, const std::int32_t* right);
+  void round(const ExactGemmOptions& options);
+  double round_one(int m, int n) const;
   void big(const ExactGemmOptions& options);
   void specials(const ExactGemmOptions& options);
 
@@ -75,8 +87,9 @@ class TileGemm {
   const Operand& b_;
   const KernelTable& kernels_;
   const Limits limits_;
-  std::unique_ptr<Tile> t_;
+  std::unique_ptr<Scratch> s_;
   ExactGemmCounts counts_;
+  Tile* t_ = nullptr;
   std::int64_t i_ = 0, j_ = 0;
   int rows_ = 0, columns_ = 0;
   const Panel* left_ = nullptr;

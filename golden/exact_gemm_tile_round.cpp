@@ -1,49 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <bit>
-#include <cmath>
 
 #include "golden/exact_gemm_tile.h"
 #include "golden/exact_gemm_wide.h"
 
 namespace assay::golden::exact_parts {
 
-double TileGemm::round_one(Way way, int m, int n) const {
+double TileGemm::round_one(int m, int n) const {
   const RowRange& x = row(m);
   const RowRange& y = column(n);
   if (x.zero_factor || y.zero_factor) return 0;
   const int at = m * b_rows + n;
-  const Int128 sum = way == Way::in_64 ? Int128{t_->totals[at]} : t_->wide[at];
+  const Int128 sum = t_->way == Way::in_64 ? Int128{t_->totals[at]} : t_->wide[at];
   return round_to_odd(
       x.negative_factor != y.negative_factor ? -sum : sum, x.factor, y.factor,
       x.base + x.late_base + x.factor_exponent + y.base + y.late_base + y.factor_exponent);
 }
 
-void TileGemm::round(Way way, const ExactGemmOptions& options) {
-  bool done = way == Way::in_64;
-  if (done) {
-    double rows[a_rows];
-    alignas(64) double columns[b_rows];
-    int x = 0;
-    int y = 0;
-    const auto factor = [](const RowRange& r, int& bits) {
-      bits = std::max(bits, static_cast<int>(std::bit_width(r.factor)));
-      const double f =
-          r.zero_factor ? 0 : std::ldexp(static_cast<double>(r.factor), r.factor_exponent + r.base);
-      return r.negative_factor ? -f : f;
-    };
-    for (int m = 0; m < rows_; ++m) rows[m] = factor(row(m), x);
-    std::fill_n(columns, b_rows, 0.0);
-    for (int n = 0; n < columns_; ++n) columns[n] = factor(column(n), y);
-    done = x + y <= 53 && kernels_.round({rows_, t_->totals, rows, columns, t_->odd, t_->codes});
-  }
-  if (way == Way::in_digits)
+void TileGemm::round(const ExactGemmOptions& options) {
+  const int factor_bits = left_->factor_bits + right_->factor_bits;
+  const double* rows = left_->factors.data();
+  const double* columns = right_->factors.data();
+  bool done = false;
+  if (t_->way == Way::in_64 && factor_bits <= 53)
+    done = kernels_.round({rows_, t_->totals, rows, columns, s_->odd, t_->codes});
+  if (t_->way == Way::in_digits && factor_bits == 2)  // both are powers of two
+    done = kernels_.round_digits({rows_, t_->digits, rows, columns, s_->odd, t_->codes});
+  if (t_->way == Way::in_digits && !done)
     for (int at = 0; at < rows_ * b_rows; ++at)
       t_->wide[at] = Int128{t_->digits[at]} + (Int128{t_->digits[tile_size + at]} << 31) +
                      (Int128{t_->digits[2 * tile_size + at]} << 62);
   if (!done)
     for (int m = 0; m < rows_; ++m)
-      for (int n = 0; n < columns_; ++n) t_->odd[m * b_rows + n] = round_one(way, m, n);
+      for (int n = 0; n < columns_; ++n) s_->odd[m * b_rows + n] = round_one(m, n);
   const bool nearest_f32 = options.output == &formats::fp32 &&
                            options.rounding == formats::RoundingMode::nearest_even &&
                            options.policy.overflow == formats::Overflow::to_infinity;
@@ -51,8 +41,8 @@ void TileGemm::round(Way way, const ExactGemmOptions& options) {
   for (int m = 0; m < rows_; ++m)
     for (int n = 0; n < columns_; ++n) {
       const int at = m * b_rows + n;
-      t_->codes[at] = nearest_f32 ? std::bit_cast<std::uint32_t>(static_cast<float>(t_->odd[at]))
-                                  : encode_odd(t_->odd[at], options);
+      t_->codes[at] = nearest_f32 ? std::bit_cast<std::uint32_t>(static_cast<float>(s_->odd[at]))
+                                  : encode_odd(s_->odd[at], options);
     }
 }
 

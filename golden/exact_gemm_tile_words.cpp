@@ -11,28 +11,26 @@ int own_shift(int shift, int step, int planes) { return std::max(0, shift - step
 
 }  // namespace
 
-/// Products of planes pa and pb of a chunk, added to the sums where there are `any` already; `any`
-/// becomes true where there are some.
-void TileGemm::word_products(std::size_t c, int pa, int pb, bool& any) {
+/// Products of planes pa and pb of a chunk, added to the sums where there are `any` already. False
+/// where there are none.
+bool TileGemm::word_products(std::size_t c, int pa, int pb, bool any, std::int32_t* sums) {
   const int pairs = a_.chunk / 2;
   const auto height = static_cast<std::size_t>(rows_);
   const std::uint32_t* a = left_->values.data() + c * static_cast<std::size_t>(pairs) * height;
   const std::uint32_t* b = right_->values.data() + c * static_cast<std::size_t>(pairs) * b_rows;
   if (pa == 0 && pb == 0) {
-    any = true;
-    kernels_.word_sums32({rows_, pairs, a, nullptr, b, b_rows, nullptr, false}, t_->sums);
-    return;
+    kernels_.word_sums({rows_, pairs, a, nullptr, b, nullptr, false}, sums);
+    return true;
   }
   const LowList& left = left_->low[c][0];
   const std::size_t a_first = left.first[static_cast<std::size_t>(pa)];
   const int a_count = pa == 0 ? pairs : left.count(pa);
-  if (a_count == 0) return;
+  if (a_count == 0) return false;
   const std::uint32_t* a_low = left.values.data() + a_first * height;
   const std::uint8_t* a_pairs = left.pairs.data() + a_first;
   if (pb == 0) {
-    kernels_.word_sums32({rows_, a_count, a_low, nullptr, b, b_rows, a_pairs, any}, t_->sums);
-    any = true;
-    return;
+    kernels_.word_sums({rows_, a_count, a_low, nullptr, b, a_pairs, any}, sums);
+    return true;
   }
   WordJob jobs[2];
   std::uint8_t a_index[2][most_pairs];
@@ -43,56 +41,61 @@ void TileGemm::word_products(std::size_t c, int pa, int pb, bool& any) {
     const int b_count = right.count(pb);
     const std::uint32_t* b_low = right.values.data() + b_first * 16;
     const std::uint8_t* b_pairs = right.pairs.data() + b_first;
-    jobs[half] = {rows_, b_count, a, b_pairs, b_low, 16, nullptr, any};
+    jobs[half] = {rows_, b_count, a, b_pairs, b_low, nullptr, any};
     if (pa == 0) continue;
-    int both = 0;
-    if (b_count != 0)
-      for (int x = 0; x < a_count; ++x) {
-        const std::uint8_t y = right.where[static_cast<std::size_t>(pb * most_pairs) + a_pairs[x]];
-        a_index[half][both] = static_cast<std::uint8_t>(x);
-        b_index[half][both] = y;
-        both += static_cast<int>(y != no_entry);
-      }
-    jobs[half] = {rows_, both, a_low, a_index[half], b_low, 16, b_index[half], any};
+    const int both =
+        kernels_.intersect(left.masks[static_cast<std::size_t>(pa)],
+                           right.masks[static_cast<std::size_t>(pb)], a_index[half], b_index[half]);
+    jobs[half] = {rows_, both, a_low, a_index[half], b_low, b_index[half], any};
   }
-  if (jobs[0].count + jobs[1].count == 0) return;
-  for (int half = 0; half < 2; ++half)
-    if (!any || jobs[half].count != 0) kernels_.word_sums16(jobs[half], t_->sums + 16 * half);
-  any = true;
+  if (jobs[0].count + jobs[1].count == 0) return false;
+  kernels_.word_sums_halves(jobs[0], jobs[1], sums);
+  return true;
 }
 
-void TileGemm::word_chunk(std::size_t c, Way way) {
-  const std::int32_t* left_shifts = left_->shifts.data() + c * static_cast<std::size_t>(rows_);
-  const std::int32_t* right_shifts = right_->shifts.data() + c * b_rows;
+void TileGemm::word_chunk(std::size_t c) {
+  // The lists of the next chunk lie apart: on their way while this one's products are summed.
+  if (c + 1 < left_->low.size()) {
+    const LowList& next = left_->low[c + 1][0];
+    __builtin_prefetch(next.pairs.data());
+    for (std::size_t at = 0; at < next.values.size() && at < 128; at += 16)
+      __builtin_prefetch(next.values.data() + at);
+  }
   const int a_planes = left_->planes[c];
   const int b_planes = right_->planes[c];
-  const bool same_steps = a_.plane_step == b_.plane_step;
-  if (way != Way::in_64) std::fill_n(t_->totals, rows_ * b_rows, 0);
-  for (int depth = 0; depth < a_planes + b_planes - 1; ++depth) {
-    // Pairs of planes of one depth count the same powers of two where the steps are equal. Each k
-    // adds to one pair of planes, so their sums together are bounded as one is.
-    bool any = false;
-    const int first = std::max(0, depth - b_planes + 1);
-    const int last = std::min(depth, a_planes - 1);
-    for (int pa = first; pa <= last; ++pa) {
-      const int pb = depth - pa;
-      if (!same_steps) any = false;
-      word_products(c, pa, pb, any);
-      if (!any || (same_steps && pa != last)) continue;
-      std::int32_t left[a_rows];
-      for (int m = 0; m < rows_; ++m) {
-        left[m] = left_shifts[m] - a_.plane_step * pa;
-        if (way == Way::in_128) left[m] -= own_shift(left_shifts[m], a_.plane_step, a_planes);
-      }
-      for (int n = 0; n < b_rows; ++n) {
-        t_->right[n] = right_shifts[n] - b_.plane_step * pb;
-        if (way == Way::in_128) t_->right[n] -= own_shift(right_shifts[n], b_.plane_step, b_planes);
-      }
-      kernels_.add_shifted(rows_, t_->sums, left, t_->right, t_->totals);
-    }
+  const bool own = t_->way == Way::in_128;
+  if (t_->way != Way::in_64) std::fill_n(t_->totals, rows_ * b_rows, 0);
+  const std::int32_t* row_shifts = left_->shifts.data() + c * static_cast<std::size_t>(rows_);
+  const std::int32_t* right = right_->shifts.data() + c * b_rows;
+  std::int32_t left[a_rows];
+  for (int m = 0; m < rows_; ++m)
+    left[m] = row_shifts[m] - (own ? own_shift(row_shifts[m], a_.plane_step, a_planes) : 0);
+  if (own) {
+    for (int n = 0; n < b_rows; ++n)
+      s_->right[n] = right[n] - own_shift(right[n], b_.plane_step, b_planes);
+    right = s_->right;
   }
-  if (way == Way::in_digits) add_late(c);
-  if (way == Way::in_128) add_late_wide(c);
+  // Each k adds to one pair of planes, so the sums of several pairs together are bounded as one is:
+  // those that count the same powers of two are one sum.
+  std::int32_t down[most_sums];
+  int count = 0;
+  const auto add_all = [&] {
+    kernels_.add_shifted({rows_, count, s_->sums, down, left, right, t_->totals});
+    count = 0;
+  };
+  for (int depth = 0; depth < a_planes + b_planes - 1; ++depth)
+    for (int pa = std::max(0, depth - b_planes + 1); pa <= std::min(depth, a_planes - 1); ++pa) {
+      const int pb = depth - pa;
+      const int below = a_.plane_step * pa + b_.plane_step * pb;
+      const bool any = count > 0 && down[count - 1] == below;
+      if (!any && count == most_sums) add_all();
+      const int at = any ? count - 1 : count;
+      if (!word_products(c, pa, pb, any, s_->sums + at * tile_size) || any) continue;
+      down[count++] = below;
+    }
+  add_all();
+  if (t_->way == Way::in_digits) add_late(c);
+  if (t_->way == Way::in_128) add_late_wide(c);
 }
 
 void TileGemm::add_late(std::size_t c) {
@@ -105,9 +108,9 @@ void TileGemm::add_late(std::size_t c) {
                   left_->scales[c * static_cast<std::size_t>(rows_) + static_cast<std::size_t>(m)])
             : 1;
   for (int n = 0; n < b_rows; ++n)
-    t_->right_words[n] =
+    s_->right_words[n] =
         b_.late ? integer(right_->scales[c * b_rows + static_cast<std::size_t>(n)]) : 1;
-  kernels_.add_late({rows_, t_->totals, left, t_->right_words, t_->digits, tile_size});
+  kernels_.add_late({rows_, t_->totals, left, s_->right_words, t_->digits, tile_size});
 }
 
 void TileGemm::add_late_wide(std::size_t c) {

@@ -4,6 +4,7 @@
 // came from.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -118,6 +119,18 @@ std::size_t mismatches(const Vectors& v, const MmaModel& model) {
   return wrong;
 }
 
+/// c added after the sum, as an ordinary accumulator would.
+std::size_t mismatches_with_c_outside(const Vectors& v, const MmaModel& model) {
+  std::size_t wrong = 0;
+  for (std::size_t i = 0; i < v.n; ++i) {
+    const std::span a = std::span(v.a).subspan(i * v.k, v.k);
+    const std::span b = std::span(v.b).subspan(i * v.k, v.k);
+    const float d = std::bit_cast<float>(dot(model, {a, b, 0})) + std::bit_cast<float>(v.c[i]);
+    wrong += std::bit_cast<std::uint32_t>(d) != v.d[i] ? 1 : 0;
+  }
+  return wrong;
+}
+
 class Captures : public testing::TestWithParam<Capture> {
  protected:
   void SetUp() override {
@@ -147,6 +160,12 @@ TEST_P(Captures, RejectChangedParameters) {
     halved.step /= 2;
     if (static_cast<int>(v.k) > halved.step) {
       EXPECT_GT(mismatches(v, halved), 0U) << "L / 2";
+    }
+    MmaModel nearest = model;
+    nearest.conversion = Conversion::rne_fp32;
+    EXPECT_GT(mismatches(v, nearest), 0U) << "to nearest in place of truncation";
+    if (!GetParam().ignores_c) {
+      EXPECT_GT(mismatches_with_c_outside(v, model), 0U) << "c outside the sum";
     }
   }
   if (model.arithmetic == Arithmetic::lowered) {

@@ -3,6 +3,7 @@
 // family of operands, written by `assay probe --vectors` (docs/evidence/probe-h200.md).
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cstring>
 #include <map>
 #include <set>
@@ -125,7 +126,6 @@ TEST(H200, RejectsAnAccumulatorOutsideTheSum) {
     for (const Tile& t : of_model)
       wrong += mismatches(t, [&](const DotOperands& o) {
         const std::uint32_t sum = dot(model, {o.a, o.b, 0});
-        const std::vector<std::uint32_t> zero(o.a.size());
         const float d = std::bit_cast<float>(sum) + std::bit_cast<float>(o.c);
         return std::bit_cast<std::uint32_t>(d);
       });
