@@ -15,6 +15,7 @@
 #include "formats/names.h"
 #include "formats/parallel.h"
 #include "formats/presets.h"
+#include "formats/rule_matrix.h"
 
 namespace assay::formats {
 namespace {
@@ -72,9 +73,9 @@ void merge_max(std::uint32_t& into, std::uint32_t value) {
 }  // namespace
 
 const BlockFormat& find_block_format(std::string_view name) {
-  std::array<std::string_view, all_block_formats.size() + block_format_aliases.size()> names;
+  std::array<std::string_view, every_block_format.size() + block_format_aliases.size()> names;
   std::size_t i = 0;
-  for (const BlockFormat* format : all_block_formats) {
+  for (const BlockFormat* format : every_block_format) {
     if (format->name == name) return *format;
     names[i++] = format->name;
   }
@@ -82,7 +83,11 @@ const BlockFormat& find_block_format(std::string_view name) {
     if (alias.name == name) return *alias.format;
     names[i++] = alias.name;
   }
-  throw std::invalid_argument(unknown_name("block format", name, names));
+  // Too many names for a sentence.
+  throw std::invalid_argument("unknown block format '" + std::string(name) + "'; did you mean '" +
+                              std::string(nearest_name(name, names)) +
+                              "'? `assay formats` lists all " +
+                              std::to_string(every_block_format.size()));
 }
 
 struct BlockQuantizer::State {

@@ -14,7 +14,7 @@
 #include "formats/array.h"
 #include "formats/block.h"
 #include "formats/layout.h"
-#include "formats/presets.h"
+#include "formats/rule_matrix.h"
 #include "simulator/atomic_file.h"
 #include "tools/bench_timing.h"
 #include "tools/cuda_baseline.h"
@@ -105,7 +105,7 @@ int bench_blocks(const BenchBlocksOptions& options) {
   }
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   bool all_equal = true;
-  for (const BlockFormat* format : formats::all_block_formats) {
+  for (const BlockFormat* format : formats::every_block_format) {
     std::string line = fmt::format("{:<26}", format->name);
     nlohmann::ordered_json entry{{"format", format->name}};
     bool equal = true;

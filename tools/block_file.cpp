@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "formats/names.h"
+#include "formats/presets.h"
 
 namespace assay::tools {
 namespace {
@@ -153,6 +154,10 @@ BlockFileInfo read_info(const simulator::SafetensorsHeader& header, const std::s
   if (value(header, "assay", path) != layout_version)
     throw InputError(fmt::format("'{}' has layout version '{}'; this program reads version {}",
                                  path, value(header, "assay", path), layout_version));
+  for (const formats::PackedBlock* block : formats::all_packed_blocks)
+    if (value(header, "preset", path) == block->name)
+      throw InputError(
+          fmt::format("'{}' holds {} blocks, which dequantize alone reads", path, block->name));
   try {
     info.format = &formats::find_block_format(value(header, "preset", path));
   } catch (const std::invalid_argument& error) {

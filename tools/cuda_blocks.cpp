@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include <cstddef>
+
 #include "tools/cuda_rules-inl.h"
 
 namespace assay::tools::cuda_baseline {
@@ -34,45 +36,40 @@ void loop(BlockCall& call) {
   }
 }
 
-float decode_e2m1(unsigned code) {
-  return __half2float(
-      __half(__nv_cvt_fp4_to_halfraw(static_cast<__nv_fp4_storage_t>(code), __NV_E2M1)));
-}
-
 enum class Error { squared, absolute, largest };
 
 // 4over6: both scale factors, the codes of the lesser error.
-template <Error measure>
+template <class Element, class T, Error measure>
 void four_over_six(BlockCall& call) {
   constexpr std::int64_t width = 16;
-  const float encode = 1536 / amax_of(call.x, call.rows * call.cols);
+  const float encode = 256 * T::max / amax_of(call.x, call.rows * call.cols);
   const float g = call.tensor_scale = 1 / encode;
   for (std::int64_t b = 0; b < call.rows * call.cols / width; ++b) {
     const float* x = call.x + b * width;
-    const float six = amax_of(x, width) / 6 * encode;
+    const float amax = amax_of(x, width);
     float least = 0;
-    for (const bool four : {false, true}) {
-      const std::uint8_t scale = encode_e4m3(four ? six * 1.5F : six);
+    for (const bool second : {false, true}) {
+      const std::uint8_t scale =
+          encode_e4m3(second ? T::second(amax, encode) : amax / T::max * encode);
       const float step = decode_e4m3(scale) * g;
       const float factor = 1 / step;
-      std::uint8_t codes[width / 2];
+      std::uint8_t codes[width];
       for (std::int64_t i = 0; i < width; i += 2)
-        codes[i / 2] = __nv_cvt_float2_to_fp4x2(float2{x[i] * factor, x[i + 1] * factor}, __NV_E2M1,
-                                                cudaRoundNearest);
+        Element::pair(codes, i, x[i] * factor, x[i + 1] * factor);
       float error = 0;
       for (std::int64_t i = 0; i < width; ++i) {
-        const unsigned code = codes[i / 2] >> (i % 2 * 4) & 15U;
         // The product of all three rounds once: in FP64 it is exact.
-        const auto value = static_cast<float>(static_cast<double>(decode_e2m1(code)) *
+        const auto value = static_cast<float>(static_cast<double>(Element::value(codes, i)) *
                                               (static_cast<double>(decode_e4m3(scale)) * g));
         const float e = fabsf(value - x[i]);
         error = measure == Error::largest ? fmaxf(error, e)
                                           : error + (measure == Error::squared ? e * e : e);
       }
-      if (four && !(error < least)) continue;
+      if (second && !(error < least)) continue;
       least = error;
       call.scales[b] = scale;
-      memcpy(call.codes + b * width / 2, codes, width / 2);
+      memcpy(call.codes + b * Element::bytes(width), codes,
+             static_cast<std::size_t>(Element::bytes(width)));
     }
   }
 }
@@ -86,16 +83,17 @@ constexpr Row rows[] = {
     {"nvfp4", loop<E2m1, 1, 16, Te>},
     {"nvfp4-divide", loop<E2m1, 1, 16, Divides>},
     {"nvfp4-2d", loop<E2m1, 16, 16, Te>},
-    {"nvfp4-pretraining", loop<E2m1, 16, 16, Paper>},
-    {"nvfp4-paper", loop<E2m1, 1, 16, Paper>},
-    {"nvfp4-4over6", four_over_six<Error::squared>},
-    {"nvfp4-4over6-mae", four_over_six<Error::absolute>},
-    {"nvfp4-4over6-max", four_over_six<Error::largest>},
-    {"nvfp4-up", loop<E2m1, 1, 16, RoundsUp>},
+    {"nvfp4-pretraining", loop<E2m1, 16, 16, Paper<TopE2m1>>},
+    {"nvfp4-paper", loop<E2m1, 1, 16, Paper<TopE2m1>>},
+    {"nvfp4-4over6", four_over_six<E2m1, TopE2m1, Error::squared>},
+    {"nvfp4-4over6-mae", four_over_six<E2m1, TopE2m1, Error::absolute>},
+    {"nvfp4-4over6-max", four_over_six<E2m1, TopE2m1, Error::largest>},
+    {"nvfp4-up", loop<E2m1, 1, 16, RoundsUp<TopE2m1>>},
     {"nvfp4-reciprocal", loop<E2m1, 1, 16, Reciprocal>},
     {"nvfp4-torchao", loop<E2m1, 1, 16, Torchao>},
     {"nvfp4-compressed-tensors", loop<E2m1, 1, 16, Compressed>},
     {"nvfp4-modelopt", loop<E2m1, 1, 16, Modelopt>},
+    {"nvfp4-modelopt-clamp", loop<E2m1, 1, 16, ModeloptClamp>},
     {"nvfp4-sr", loop<E2m1, 1, 16, SixteenSeventeenths>},
     {"nvfp4-single", loop<E2m1, 1, 16, Single>},
     {"nvfp4-single-multiply", loop<E2m1, 1, 16, SingleMultiply>},
@@ -121,16 +119,54 @@ constexpr Row rows[] = {
     {"mxfp8-e5m2-ceil", loop<E5m2, 1, 32, Up<32768>>},
     {"mxfp8-e5m2-rceil", loop<E5m2, 1, 32, Up<57344>>},
     {"mxfp8-e5m2-even", loop<E5m2, 1, 32, Down<30720>>},
-    {"fp8-deepseek-v3", loop<E4m3, 1, 128, OverTop<448>>},
-    {"fp8-deepseek-v3-weight", loop<E4m3, 128, 128, OverTop<448>>},
+    {"fp8-deepseek-v3", loop<E4m3, 1, 128, OverTop<TopE4m3>>},
+    {"fp8-deepseek-v3-weight", loop<E4m3, 128, 128, OverTop<TopE4m3>>},
     {"fp8-deepseek-v4", loop<E4m3, 1, 128, Fp8DeepseekV4>},
     {"fp8-deepseek-v4-weight", loop<E4m3, 128, 128, Fp8DeepseekV4>},
     {"article", loop<E2m1, 1, 32, Given>},
     {"article-attention", loop<E2m1, 1, 16, Given>},
-    {"fp4-fp32", loop<E2m1, 1, 32, OverTop<6>>},
-    {"fp4-bf16", loop<E2m1, 1, 32, OverSixBf16>},
-    {"int4-g32", loop<Int4, 1, 32, OverTop<7>>},
-    {"int4-g128", loop<Int4, 1, 128, OverTop<7>>},
+    {"fp4-fp32", loop<E2m1, 1, 32, OverTop<TopE2m1>>},
+    {"fp4-bf16", loop<E2m1, 1, 32, OverTopBf16<TopE2m1>>},
+    {"int4-g32", loop<Int4, 1, 32, OverTop<TopInt4>>},
+    {"int4-g128", loop<Int4, 1, 128, OverTop<TopInt4>>},
+    {"nvfp6-e2m3", loop<E2m3, 1, 16, Paper<TopE2m3>>},
+    {"nvfp6-e2m3-up", loop<E2m3, 1, 16, RoundsUp<TopE2m3>>},
+    {"nvfp6-e2m3-4over6", four_over_six<E2m3, TopE2m3, Error::squared>},
+    {"nvfp6-e2m3-4over6-mae", four_over_six<E2m3, TopE2m3, Error::absolute>},
+    {"nvfp6-e2m3-4over6-max", four_over_six<E2m3, TopE2m3, Error::largest>},
+    {"nvfp6-e3m2", loop<E3m2, 1, 16, Paper<TopE3m2>>},
+    {"nvfp6-e3m2-up", loop<E3m2, 1, 16, RoundsUp<TopE3m2>>},
+    {"nvfp6-e3m2-4over6", four_over_six<E3m2, TopE3m2, Error::squared>},
+    {"nvfp6-e3m2-4over6-mae", four_over_six<E3m2, TopE3m2, Error::absolute>},
+    {"nvfp6-e3m2-4over6-max", four_over_six<E3m2, TopE3m2, Error::largest>},
+    {"nvfp8-e4m3", loop<E4m3, 1, 16, Paper<TopE4m3>>},
+    {"nvfp8-e4m3-up", loop<E4m3, 1, 16, RoundsUp<TopE4m3>>},
+    {"nvfp8-e4m3-4over6", four_over_six<E4m3, TopE4m3, Error::squared>},
+    {"nvfp8-e4m3-4over6-mae", four_over_six<E4m3, TopE4m3, Error::absolute>},
+    {"nvfp8-e4m3-4over6-max", four_over_six<E4m3, TopE4m3, Error::largest>},
+    {"nvfp8-e5m2", loop<E5m2, 1, 16, Paper<TopE5m2>>},
+    {"nvfp8-e5m2-up", loop<E5m2, 1, 16, RoundsUp<TopE5m2>>},
+    {"nvfp8-e5m2-4over6", four_over_six<E5m2, TopE5m2, Error::squared>},
+    {"nvfp8-e5m2-4over6-mae", four_over_six<E5m2, TopE5m2, Error::absolute>},
+    {"nvfp8-e5m2-4over6-max", four_over_six<E5m2, TopE5m2, Error::largest>},
+    {"nvint4", loop<Int4, 1, 16, Paper<TopInt4>>},
+    {"nvint4-up", loop<Int4, 1, 16, RoundsUp<TopInt4>>},
+    {"nvint4-4over6", four_over_six<Int4, TopInt4, Error::squared>},
+    {"nvint4-4over6-mae", four_over_six<Int4, TopInt4, Error::absolute>},
+    {"nvint4-4over6-max", four_over_six<Int4, TopInt4, Error::largest>},
+    {"fp6-e2m3-bf16", loop<E2m3, 1, 32, OverTopBf16<TopE2m3>>},
+    {"fp6-e2m3-fp32", loop<E2m3, 1, 32, OverTop<TopE2m3>>},
+    {"fp6-e3m2-bf16", loop<E3m2, 1, 32, OverTopBf16<TopE3m2>>},
+    {"fp6-e3m2-fp32", loop<E3m2, 1, 32, OverTop<TopE3m2>>},
+    {"fp8-e4m3-bf16", loop<E4m3, 1, 32, OverTopBf16<TopE4m3>>},
+    {"fp8-e4m3-fp32", loop<E4m3, 1, 32, OverTop<TopE4m3>>},
+    {"fp8-e5m2-bf16", loop<E5m2, 1, 32, OverTopBf16<TopE5m2>>},
+    {"fp8-e5m2-fp32", loop<E5m2, 1, 32, OverTop<TopE5m2>>},
+    {"int4-bf16", loop<Int4, 1, 32, OverTopBf16<TopInt4>>},
+    {"mxint4-floor", loop<Int4, 1, 32, Down<4>>},
+    {"mxint4-ceil", loop<Int4, 1, 32, Up<4>>},
+    {"mxint4-rceil", loop<Int4, 1, 32, Up<7>>},
+    {"mxint4-even", loop<Int4, 1, 32, Down<15, 4>>},
 };
 
 }  // namespace

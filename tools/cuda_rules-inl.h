@@ -29,9 +29,14 @@ float decode_e4m3(std::uint8_t code) {
 }
 std::uint8_t encode_e4m3(float x) { return __nv_cvt_float_to_fp8(x, __NV_SATFINITE, __NV_E4M3); }
 
-// The codes of elements i and i + 1 of a row.
+// The codes of elements i and i + 1 of a row, and the value of the code of element i.
 struct E2m1 {
   static std::int64_t bytes(std::int64_t cols) { return (cols + 1) / 2; }
+  static float value(const std::uint8_t* row, std::int64_t i) {
+    const int code = row[i / 2] >> (i % 2 * 4) & 15;
+    return __half2float(
+        __half(__nv_cvt_fp4_to_halfraw(static_cast<__nv_fp4_storage_t>(code), __NV_E2M1)));
+  }
   static void pair(std::uint8_t* row, std::int64_t i, float a, float b) {
     row[i / 2] = __nv_cvt_float2_to_fp4x2(float2{a, b}, __NV_E2M1, cudaRoundNearest);
   }
@@ -40,6 +45,10 @@ struct E2m1 {
 struct Int4 {
   static std::int64_t bytes(std::int64_t cols) { return (cols + 1) / 2; }
   static int one(float x) { return static_cast<int>(rintf(fminf(fmaxf(x, -7), 7))) & 15; }
+  static float value(const std::uint8_t* row, std::int64_t i) {
+    const int code = row[i / 2] >> (i % 2 * 4) & 15;
+    return static_cast<float>(code < 8 ? code : code - 16);
+  }
   static void pair(std::uint8_t* row, std::int64_t i, float a, float b) {
     row[i / 2] = static_cast<std::uint8_t>(one(a) | one(b) << 4);
   }
@@ -51,6 +60,9 @@ struct Fp6 {
     row[i] = __nv_cvt_float_to_fp6(a, format, cudaRoundNearest);
     row[i + 1] = __nv_cvt_float_to_fp6(b, format, cudaRoundNearest);
   }
+  static float value(const std::uint8_t* row, std::int64_t i) {
+    return __half2float(__half(__nv_cvt_fp6_to_halfraw(row[i], format)));
+  }
 };
 template <__nv_fp8_interpretation_t format>
 struct Fp8 {
@@ -59,11 +71,33 @@ struct Fp8 {
     row[i] = __nv_cvt_float_to_fp8(a, __NV_SATFINITE, format);
     row[i + 1] = __nv_cvt_float_to_fp8(b, __NV_SATFINITE, format);
   }
+  static float value(const std::uint8_t* row, std::int64_t i) {
+    return __half2float(__half(__nv_cvt_fp8_to_halfraw(row[i], format)));
+  }
 };
 using E2m3 = Fp6<__NV_E2M3>;
 using E3m2 = Fp6<__NV_E3M2>;
 using E4m3 = Fp8<__NV_E4M3>;
 using E5m2 = Fp8<__NV_E5M2>;
+
+// The largest and the second largest value of an element format, and the scale factor before its
+// rounding of 4over6's second candidate.
+template <int max_numerator, int next_numerator, int denominator = 1>
+struct Top {
+  static constexpr float max = static_cast<float>(max_numerator) / denominator;
+  static float second(float amax, float encode) {
+    return amax / (static_cast<float>(next_numerator) / denominator) * encode;
+  }
+};
+struct TopE2m1 {
+  static constexpr float max = 6;
+  static float second(float amax, float encode) { return amax / 6 * encode * 1.5F; }
+};
+using TopE2m3 = Top<15, 14, 2>;
+using TopE3m2 = Top<28, 24>;
+using TopE4m3 = Top<448, 416>;
+using TopE5m2 = Top<57344, 49152>;
+using TopInt4 = Top<7, 6>;
 
 // Rules: tensor(amax, call), block(amax, call, number of the block), element(x).
 
@@ -111,13 +145,14 @@ struct DivideByFloat {
   }
   float element(float x) const { return x / scale; }
 };
-template <int top>
+template <class T>
 struct OverTop : DivideByFloat {
-  void block(float amax, BlockCall& call, std::int64_t b) { set(call, b, amax / top); }
+  void block(float amax, BlockCall& call, std::int64_t b) { set(call, b, amax / T::max); }
 };
-struct OverSixBf16 : DivideByFloat {
+template <class T>
+struct OverTopBf16 : DivideByFloat {
   void block(float amax, BlockCall& call, std::int64_t b) {
-    const __nv_bfloat16 s = __float2bfloat16_rn(amax / 6);
+    const __nv_bfloat16 s = __float2bfloat16_rn(amax / T::max);
     memcpy(call.scales + 2 * b, &s, 2);
     scale = __bfloat162float(s);
   }
@@ -163,9 +198,11 @@ struct Divides : Nvfp4 {
   }
   float element(float x) const { return x / factor; }
 };
+template <class T>
 struct RoundsUp : Divides {
+  void tensor(float amax, BlockCall& call) { call.tensor_scale = g = amax / (448 * T::max); }
   void block(float amax, BlockCall& call, std::int64_t b) {
-    const float exact = amax / 6 / g;
+    const float exact = amax / T::max / g;
     float s = stored(call, b, exact);
     if (s < exact && s < 448) s = decode_e4m3(++call.scales[b]);
     factor = s * g;
@@ -174,6 +211,11 @@ struct RoundsUp : Divides {
 struct Modelopt : Divides {
   void block(float amax, BlockCall& call, std::int64_t b) {
     factor = stored(call, b, amax / (6 * g)) * g;
+  }
+};
+struct ModeloptClamp : Divides {
+  void block(float amax, BlockCall& call, std::int64_t b) {
+    factor = stored(call, b, fmaxf(amax / (6 * g), 0x1p-9F)) * g;
   }
 };
 struct SixteenSeventeenths : Divides {
@@ -212,9 +254,11 @@ struct Te : Multiplies {
     factor = 1 / (stored(call, b, amax * sixth) * g);
   }
 };
-struct Paper : Te {
+template <class T>
+struct Paper : Multiplies {
+  void tensor(float amax, BlockCall& call) { encode_tensor(amax, call, 448 * T::max); }
   void block(float amax, BlockCall& call, std::int64_t b) {
-    factor = 1 / (stored(call, b, amax / 6 * encode) * g);
+    factor = 1 / (stored(call, b, amax / T::max * encode) * g);
   }
 };
 

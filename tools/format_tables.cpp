@@ -4,12 +4,14 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <bitset>
 #include <initializer_list>
 #include <string_view>
 #include <vector>
 
+#include "formats/rule_matrix.h"
 #include "golden/codec.h"
 #include "tools/operation_text.h"
 #include "tools/table.h"
@@ -105,13 +107,17 @@ std::string members_text(const Json& object) {
   return text;
 }
 
-/// The rules among `all` with which the format can express some policy, by name.
+/// The rules among `all` with which the format can express some policy, by name; the others go to
+/// `refused`, after `what` they are rules of.
 template <class Rule>
-std::string those_expressible(const FormatSpec& spec, std::initializer_list<Rule> all,
-                              formats::Policy (*with)(Rule)) {
+std::string those_expressible(const FormatSpec& spec, std::string_view what,
+                              std::initializer_list<Rule> all, formats::Policy (*with)(Rule),
+                              std::vector<std::string>& refused) {
   std::vector<std::string_view> names;
+  std::vector<std::string_view> others;
   for (const Rule rule : all)
-    if (golden::expressible(spec, with(rule))) names.push_back(name(rule));
+    (golden::expressible(spec, with(rule)) ? names : others).push_back(name(rule));
+  if (!others.empty()) refused.push_back(fmt::format("{} {}", what, fmt::join(others, ", ")));
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
@@ -123,28 +129,39 @@ void describe_policies(const FormatSpec& spec, Json& out) {
   using formats::UnsignedRule;
   // A NaN rule that every format has.
   constexpr auto any_nan = NanRule::max_finite;
+  std::vector<std::string> refused;
   out["overflow"] = those_expressible<Overflow>(
-      spec, {Overflow::saturate, Overflow::to_infinity, Overflow::to_nan}, [](Overflow rule) {
+      spec, "overflow", {Overflow::saturate, Overflow::to_infinity, Overflow::to_nan},
+      [](Overflow rule) {
         return formats::Policy{rule, any_nan, UnsignedRule::clamp};
-      });
+      },
+      refused);
   out["NaN becomes"] = those_expressible<NanRule>(
-      spec,
+      spec, "NaN",
       {NanRule::canonical, NanRule::keep_sign, NanRule::all_ones, NanRule::max_finite,
        NanRule::zero, NanRule::opposite_zero},
       [](NanRule rule) {
         return formats::Policy{Overflow::saturate, rule, UnsignedRule::clamp};
-      });
+      },
+      refused);
   if (spec.sign_bits == 0)
     out["negatives"] = those_expressible<UnsignedRule>(
-        spec, {UnsignedRule::clamp, UnsignedRule::nan, UnsignedRule::absolute},
+        spec, "negatives", {UnsignedRule::clamp, UnsignedRule::nan, UnsignedRule::absolute},
         [](UnsignedRule rule) {
           return formats::Policy{Overflow::saturate, any_nan, rule};
-        });
+        },
+        refused);
   std::vector<std::string_view> profiles;
-  for (const Profile* profile : formats::all_profiles)
-    for (const formats::ProfileRow& row : profile->rows)
-      if (row.format == &spec) profiles.push_back(profile->name);
+  std::vector<std::string_view> without;
+  for (const Profile* profile : formats::all_profiles) {
+    const bool has =
+        std::any_of(profile->rows.begin(), profile->rows.end(),
+                    [&spec](const formats::ProfileRow& row) { return row.format == &spec; });
+    (has ? profiles : without).push_back(profile->name);
+  }
   out["profiles"] = fmt::format("{}", fmt::join(profiles, ", "));
+  if (!without.empty()) refused.push_back(fmt::format("profile {}", fmt::join(without, ", ")));
+  out["refused"] = refused.empty() ? "nothing" : fmt::format("{}", fmt::join(refused, "; "));
 }
 
 std::string extent(std::int64_t n) { return n == 0 ? "all" : std::to_string(n); }
@@ -272,7 +289,8 @@ Json described(const Rows& rows) {
 
 Json describe_all() {
   Json all{{"formats", described(formats::all_formats)},
-           {"block_formats", described(formats::all_block_formats)},
+           {"block_formats", described(formats::every_block_format)},
+           {"scale_rules", describe_rules()},
            {"short_names", Json::array()},
            {"packed_blocks", described(formats::all_packed_blocks)},
            {"profiles", described(formats::all_profiles)}};
@@ -288,7 +306,8 @@ std::string overview_text(const Json& all) {
          "\nblock formats (assay formats NAME for the order of operations)\n" +
          table_of(all.at("block_formats"),
                   {"name", "element", "block", "scale", "rule", "tensor scale", "source"}) +
-         "\nshort names of block formats\n" +
+         "\nscale rules by element (the first block format that has them)\n" +
+         table_of(all.at("scale_rules"), rule_columns()) + "\nshort names of block formats\n" +
          table_of(all.at("short_names"), {"name", "block format"}) +
          "\npacked blocks (assay formats NAME for their bytes)\n" +
          table_of(all.at("packed_blocks"), {"name", "GGUF type", "elements", "bytes",

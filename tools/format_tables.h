@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "formats/presets.h"
 
@@ -29,8 +30,13 @@ std::string block_format_text(const Json& block_format);
 std::string packed_block_text(const Json& packed_block);
 std::string profile_text(const Json& profile);
 
-/// Everything: {"formats": [...], "block_formats": [...], "short_names": [...],
-/// "packed_blocks": [...], "profiles": [...]}, and its tables.
+/// A row for each scale rule: the first block format that has it, for each element format; and the
+/// members of such a row.
+Json describe_rules();
+std::vector<std::string> rule_columns();
+
+/// Everything: {"formats": [...], "block_formats": [...], "scale_rules": [...],
+/// "short_names": [...], "packed_blocks": [...], "profiles": [...]}, and its tables.
 Json describe_all();
 std::string overview_text(const Json& all);
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "formats/names.h"
+#include "formats/rule_matrix.h"
 #include "tools/format_tables.h"
 #include "tools/outputs.h"
 #include "tools/verb.h"
@@ -33,7 +34,7 @@ ExitCode run(const Options& options) {
     if (spec->name == options.name) return emit(options, describe(*spec), format_text);
     known.push_back(spec->name);
   }
-  for (const formats::BlockFormat* format : formats::all_block_formats) {
+  for (const formats::BlockFormat* format : formats::every_block_format) {
     if (format->name == options.name) return emit(options, describe(*format), block_format_text);
     known.push_back(format->name);
   }

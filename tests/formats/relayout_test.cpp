@@ -9,7 +9,7 @@
 
 #include "formats/block.h"
 #include "formats/layout.h"
-#include "formats/presets.h"
+#include "formats/rule_matrix.h"
 #include "golden/quantize.h"
 
 namespace assay::formats {
@@ -78,7 +78,7 @@ TEST(Layouts, SplitNibblesMoveEveryNibbleOfAGroupToItsOwnPlace) {
 }
 
 TEST(Layouts, RelayoutIsGoldensForEveryPairAndDequantizesToTheSame) {
-  for (const BlockFormat* format : all_block_formats)
+  for (const BlockFormat* format : every_block_format)
     for (const auto& [rows, cols] : {std::pair{5, 96}, {33, 64}, {9, 33}}) {
       const BlockScaledTensor t = random_tensor(rows, cols, *format);
       std::vector<float> reference(static_cast<std::size_t>(rows * cols));

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "formats/fields.h"
+#include "formats/rule_matrix.h"
 #include "tests/formats/block_cases.h"
 
 namespace assay::tests {
@@ -13,9 +14,11 @@ namespace {
 
 using namespace formats;
 
-std::uint32_t code_of(const BlockFormat& format, float amax) {
-  const std::vector<float> x{amax};
-  return quantize(x, 1, 1, format).scales[0];
+/// The scale codes of blocks that are one element each.
+std::vector<std::uint8_t> codes_of(const BlockFormat& preset, const std::vector<float>& amax) {
+  BlockFormat format = preset;
+  format.block = {1, 1};
+  return quantize(amax, 1, static_cast<std::int64_t>(amax.size()), format).scales;
 }
 
 /// torchao's to_mx: exponents and mantissas of amax as integers.
@@ -29,37 +32,45 @@ std::uint32_t torchao(ScaleRule rule, float amax, int mantissa_bits, int emax) {
 }
 
 TEST(ScaleRules, PowersOfTwoAsTorchaoComputesThem) {
-  for (const BlockFormat* format : all_block_formats) {
+  for (const BlockFormat* format : every_block_format) {
     if (format->scale != &e8m0 || format->order->block.size() != 1) continue;
     if (format->rule != ScaleRule::floor && format->rule != ScaleRule::ceil &&
         format->rule != ScaleRule::even)
       continue;
     int emax = 0;
     std::frexp(decode(*format->element, fields_of(*format->element).max_finite()), &emax);
+    // INT4's top binade 4 .. 7 has steps of 1: two bits behind the leading one.
+    const int mantissa_bits = format->element == &int4 ? 2 : format->element->mantissa_bits;
+    std::vector<float> amax;
     for (std::uint32_t bits = 0x00000001; bits < 0x7F800000U; bits += 0x3FFFU) {
-      for (const std::uint32_t b : {bits, bits | 0x7FFFFFU, bits & 0xFF800000U, bits | 0x600000U}) {
-        const float amax = std::bit_cast<float>(b);
-        if (!std::isfinite(amax) || amax == 0) continue;
-        ASSERT_EQ(code_of(*format, amax),
-                  torchao(format->rule, amax, format->element->mantissa_bits, emax - 1))
-            << format->name << " " << b;
+      for (const std::uint32_t b :
+           {bits, bits | 0x7FFFFFU, bits & 0xFF800000U, bits | 0x600000U, bits | 0x700000U}) {
+        const float a = std::bit_cast<float>(b);
+        if (std::isfinite(a) && a != 0) amax.push_back(a);
       }
     }
+    const std::vector<std::uint8_t> codes = codes_of(*format, amax);
+    ASSERT_EQ(codes.size(), amax.size());
+    for (std::size_t i = 0; i < amax.size(); ++i)
+      ASSERT_EQ(codes[i], torchao(format->rule, amax[i], mantissa_bits, emax - 1))
+          << format->name << " " << amax[i];
   }
 }
 
 // ceil and rceil never clip: amax over the scale is at most the largest element, wherever the scale
 // is not the largest or smallest there is.
 TEST(ScaleRules, CeilAndRoundUpNeverClip) {
-  for (const BlockFormat* format : all_block_formats) {
+  for (const BlockFormat* format : every_block_format) {
     const bool up = format->rule == ScaleRule::ceil || format->rule == ScaleRule::rceil;
     if (!up || format->scale != &e8m0 || format->order->block.size() != 1) continue;
     const double max = decode(*format->element, fields_of(*format->element).max_finite());
-    for (std::uint32_t mantissa = 0; mantissa < 1U << 23U; mantissa += 4097) {
-      const float amax = std::bit_cast<float>(0x3F800000U | mantissa);
-      const double scale = decode(e8m0, code_of(*format, amax));
-      ASSERT_LE(amax / scale, max) << format->name;
-    }
+    std::vector<float> amax;
+    for (std::uint32_t mantissa = 0; mantissa < 1U << 23U; mantissa += 1021)
+      amax.push_back(std::bit_cast<float>(0x3F800000U | mantissa));
+    const std::vector<std::uint8_t> codes = codes_of(*format, amax);
+    ASSERT_EQ(codes.size(), amax.size());
+    for (std::size_t i = 0; i < amax.size(); ++i)
+      ASSERT_LE(amax[i] / static_cast<double>(decode(e8m0, codes[i])), max) << format->name;
   }
 }
 
@@ -151,6 +162,113 @@ TEST(Stochastic, SixteenSeventeenthsLeaveRoom) {
     }
   }
   EXPECT_GT(normal, 100U);
+}
+
+/// The formats of an element with a scale format and rule, candidates by their measure.
+int cells(const FormatSpec& element, const FormatSpec& scale, ScaleRule rule,
+          const ErrorMeasure* measure) {
+  int found = 0;
+  for (const BlockFormat* format : every_block_format) {
+    if (format->element != &element || format->scale != &scale || format->rule != rule) continue;
+    if ((format->candidates == nullptr) != (measure == nullptr)) continue;
+    if (measure != nullptr && format->candidates->measure != *measure) continue;
+    ++found;
+  }
+  return found;
+}
+
+TEST(RuleMatrix, EveryRuleForEveryElement) {
+  for (const FormatSpec* element : {&e2m1, &e2m3, &e3m2, &e4m3, &e5m2, &int4}) {
+    using enum ScaleRule;
+    for (const ScaleRule rule : {floor, ceil, rceil, even})
+      EXPECT_GE(cells(*element, e8m0, rule, nullptr), 1) << element->name;
+    for (const ScaleRule rule : {nearest, up})
+      EXPECT_GE(cells(*element, ue4m3, rule, nullptr), 1) << element->name;
+    for (const ErrorMeasure measure :
+         {ErrorMeasure::squared, ErrorMeasure::absolute, ErrorMeasure::largest})
+      EXPECT_EQ(cells(*element, ue4m3, nearest, &measure), 1) << element->name;
+    for (const FormatSpec* scale : {&bf16, &fp32})
+      EXPECT_GE(cells(*element, *scale, amax_over_max, nullptr), 1) << element->name;
+  }
+}
+
+/// Largest and second largest values by decoding, not from the rows' constants.
+struct TopValues {
+  float max, next;
+};
+TopValues top_of(const FormatSpec& element) {
+  const std::uint32_t code = fields_of(element).max_finite();
+  return {decode(element, code), decode(element, code - 1)};
+}
+
+std::uint32_t e4m3_of(float x, RoundingMode mode = RoundingMode::nearest_even) {
+  return encode(ue4m3, x, mode, profile_row(saturating, ue4m3).policy);
+}
+
+// The rows' formulas in FP32 arithmetic of the compiler, on ordinary tensors: scale factors of
+// nearest and up with a tensor scale, of BF16 and FP32, and of both candidates of 4over6.
+TEST(RuleMatrix, ScaleFactorsAsTheFormulasSay) {
+  constexpr std::int64_t cols = 256;
+  Words w(11);
+  std::vector<float> x(4 * cols);
+  for (float& value : x)
+    value = w.sign() * (w.uniform() + 0.01F) * std::ldexp(1.0F, static_cast<int>(w.below(6)));
+  float amax = 0;
+  for (const float value : x) amax = std::max(amax, std::fabs(value));
+  int checked = 0;
+  int seconds = 0;
+  for (const BlockFormat& format : matrix::rows) {
+    if (format.scale == &e8m0) continue;
+    const auto [max, next] = top_of(*format.element);
+    const BlockScaledTensor t = quantize(x, 4, cols, format);
+    const float s_enc = (format.candidates != nullptr ? 256 : 448) * max / amax;
+    const float g = amax / (448 * max);
+    if (format.rule == ScaleRule::up) {
+      EXPECT_EQ(t.tensor_scale, g) << format.name;
+    } else if (format.scale == &ue4m3) {
+      EXPECT_EQ(t.tensor_scale, 1 / s_enc) << format.name;
+    }
+    for (std::int64_t b = 0; b < 4 * cols / format.block.cols; ++b) {
+      const std::span block = std::span(x).subspan(static_cast<std::size_t>(b * format.block.cols),
+                                                   static_cast<std::size_t>(format.block.cols));
+      float a = 0;
+      for (const float value : block) a = std::max(a, std::fabs(value));
+      const std::uint32_t code =
+          scale_code(t, b * format.block.cols / cols, b * format.block.cols % cols);
+      ++checked;
+      if (format.rule == ScaleRule::up) {
+        ASSERT_EQ(code, e4m3_of(a / max / g, RoundingMode::toward_positive)) << format.name;
+      } else if (format.candidates != nullptr) {
+        const std::uint32_t second = e4m3_of(a / next * s_enc);
+        ASSERT_TRUE(code == e4m3_of(a / max * s_enc) || code == second) << format.name;
+        seconds += code == second ? 1 : 0;
+      } else if (format.scale == &ue4m3) {
+        ASSERT_EQ(code, e4m3_of(a / max * s_enc)) << format.name;
+      } else if (format.scale == &fp32) {
+        ASSERT_EQ(code, std::bit_cast<std::uint32_t>(a / max)) << format.name;
+      } else {
+        ASSERT_EQ(code, encode(bf16, a / max, RoundingMode::nearest_even,
+                               profile_row(saturating, bf16).policy))
+            << format.name;
+      }
+    }
+  }
+  EXPECT_GT(checked, 1000);
+  EXPECT_GT(seconds, 100);
+}
+
+// ModelOpt 0.47 clamps block scales from below: a block whose scale factor would be 2^-11 gets
+// 2^-9.
+TEST(ModelOpt, SmallBlocksKeepTheSmallestScale) {
+  std::vector<float> x(32, 0.0F);
+  x[0] = 2688.0F;
+  x[16] = 6 * 0x1p-11F;
+  const BlockScaledTensor t = quantize(x, 1, 32, nvfp4_modelopt_clamp);
+  EXPECT_EQ(t.scales, (std::vector<std::uint8_t>{0x7E, 0x01}));
+  EXPECT_EQ(element_code(t, 0, 16), 0x3U);  // 6 * 2^-11 / 2^-9 = 1.5
+  EXPECT_EQ(quantize(x, 1, 32, nvfp4_divide).scales[1], 0x00);
+  expect_same(t, golden::quantize(x, 1, 32, nvfp4_modelopt_clamp), "nvfp4-modelopt-clamp");
+  EXPECT_EQ(quantize(x, 1, 32, nvfp4_modelopt).scales[1], 0x00);
 }
 
 TEST(Aliases, NameTheirFormats) {

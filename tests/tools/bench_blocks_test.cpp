@@ -6,7 +6,7 @@
 
 #include <stdexcept>
 
-#include "formats/presets.h"
+#include "formats/rule_matrix.h"
 #include "tools/cuda_baseline.h"
 #include "tools/cuda_blocks.h"
 
@@ -26,7 +26,7 @@ TEST(BenchBlocks, BitsAreEqualToTheBaselines) {
 
 TEST(BenchBlocks, EveryFormatHasABaseline) {
   if (cuda_baseline::flags() == nullptr) GTEST_SKIP() << "no CUDA headers";
-  for (const formats::BlockFormat* format : formats::all_block_formats)
+  for (const formats::BlockFormat* format : formats::every_block_format)
     EXPECT_NE(cuda_baseline::block_loop(format->name.data()), nullptr) << format->name;
 }
 

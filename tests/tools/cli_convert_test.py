@@ -85,6 +85,40 @@ class Formats(CliTest):
         e4m3 = json.loads(self.passes("formats", "e4m3", "--json", "-").stdout)
         self.assertTrue(e4m3["profiles"].endswith("ml_dtypes, ocp_saturating, ocp_nonsaturating"))
 
+    def test_cells_that_it_cannot_express_are_listed(self):
+        for name, refused in (
+                ("e2m1", "overflow to_infinity, to_nan; NaN canonical, keep_sign, all_ones; profile ocp_nonsaturating"),
+                ("e4m3", "overflow to_infinity"),
+                ("e5m2", "nothing"),
+                ("e8m0", "overflow to_infinity; NaN zero, opposite_zero; profile ocp_saturating, ocp_nonsaturating"),
+                ("int4", "overflow to_infinity, to_nan; NaN canonical, keep_sign, all_ones, opposite_zero; "
+                         "profile ml_dtypes, ocp_saturating, ocp_nonsaturating")):
+            table = json.loads(self.passes("formats", name, "--json", "-").stdout)
+            self.assertEqual(table["refused"], refused, name)
+            self.assertIn("refused", self.passes("formats", name).stdout)
+        # and are errors where they are asked for
+        x = self.file("x.npy", f32([1.0]))
+        for table in json.loads(self.passes("formats", "--json", "-").stdout)["formats"]:
+            profiles = table["refused"].partition("profile ")[2]
+            for profile in filter(None, profiles.split(", ")):
+                self.refuses("convert", "--to", table["name"], "--policy", profile, x, self.folder / "o.npy",
+                             says="profile %s says nothing about format %s" % (profile, table["name"]))
+
+    def test_every_scale_rule_for_every_element(self):
+        everything = json.loads(self.passes("formats", "--json", "-").stdout)
+        of_name = {row["name"]: row for row in everything["block_formats"]}
+        rows = {row.pop("rule"): row for row in everything["scale_rules"]}
+        self.assertEqual(len(rows), 11)
+        for rule, cells in rows.items():
+            self.assertEqual(list(cells), ["e2m1", "e2m3", "e3m2", "e4m3", "e5m2", "int4"])
+            for element, name in cells.items():
+                self.assertEqual(of_name[name]["element"], element, rule)
+        self.assertEqual(rows["E8M0 even"]["int4"], "mxint4-even")
+        self.assertEqual(rows["E4M3 up"]["e4m3"], "nvfp8-e4m3-up")
+        self.assertEqual(rows["4over6, absolute error"]["e2m3"], "nvfp6-e2m3-4over6-mae")
+        self.assertEqual(rows["BF16 amax/max"]["e5m2"], "fp8-e5m2-bf16")
+        self.assertRegex(self.passes("formats").stdout, r"(?m)^E8M0 ceil +mxfp4-ceil +mxfp6-e2m3-ceil ")
+
     def test_int4_codes(self):
         codes = json.loads(self.passes("formats", "int4", "--json", "-").stdout)["codes"]
         self.assertEqual([int(row["decimal"]) for row in codes], [*range(8), *range(-8, 0)])
@@ -248,6 +282,9 @@ class Reencode(CliTest):
         self.assertEqual(self.reencode("nvfp4").returncode, 0)
         (self.folder / "r.safetensors").rename(self.folder / "m.safetensors")
         self.assertEqual(self.reencode("nvfp4").returncode, 4)
+        self.passes("quantize", "--block", "q4_0", self.folder / "x.npy", self.folder / "q.safetensors")
+        self.refuses("reencode", "--to", "nvfp4", self.folder / "q.safetensors", self.folder / "r.safetensors",
+                     says="holds q4_0 blocks, which dequantize alone reads")
 
 
 if __name__ == "__main__":

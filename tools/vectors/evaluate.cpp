@@ -7,7 +7,7 @@
 #include <stdexcept>
 
 #include "formats/names.h"
-#include "formats/presets.h"
+#include "formats/rule_matrix.h"
 #include "golden/codec.h"
 #include "golden/estimator.h"
 #include "golden/hadamard.h"
@@ -89,7 +89,7 @@ const auto& find(const Rows& rows, const std::string& name) {
 }
 
 const BlockFormat& block_format(const std::string& name) {
-  return find(formats::all_block_formats, name);
+  return find(formats::every_block_format, name);
 }
 
 /// One rounding of an exact value to FP32 bits.
