@@ -11,7 +11,7 @@
 
 #include "formats/block.h"
 #include "formats/layout.h"
-#include "formats/presets.h"
+#include "formats/rule_matrix.h"
 #include "simulator/npy.h"
 
 namespace assay::tools {
@@ -58,10 +58,15 @@ GivenCodes read_given(const std::string& path, const char* what) {
 }
 
 std::vector<BlockFormat> candidate_formats(const GivenCodes& scales, std::int64_t rows,
-                                           std::int64_t cols, std::int64_t block) {
+                                           std::int64_t cols, std::int64_t block,
+                                           const formats::FormatSpec* element) {
+  using Presets = std::span<const BlockFormat* const>;
+  const Presets presets = element == nullptr ? Presets(formats::all_block_formats)
+                                             : Presets(formats::every_block_format);
   std::vector<BlockFormat> found;
-  for (const BlockFormat* preset : formats::all_block_formats) {
+  for (const BlockFormat* preset : presets) {
     BlockFormat format = *preset;
+    if (element != nullptr && format.element != element) continue;
     if (format.rule == formats::ScaleRule::given && !all_finite(scales)) continue;
     if (static_cast<std::size_t>(format.scale->storage_bits) != 8 * scales.width) continue;
     if (block != 0) format.block.cols = block;

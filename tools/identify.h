@@ -37,9 +37,12 @@ struct Comparison {
 };
 
 /// The formats whose scale factors have the type and number of the given ones for a rows x cols
-/// matrix; `block`: columns of a block, 0 for each format's own.
+/// matrix; `block`: columns of a block, 0 for each format's own. `element`: null for the formats
+/// that have a user (all_block_formats); else those with this element, rule_matrix.h's among
+/// them, whose scale factors seldom tell one element from another.
 std::vector<formats::BlockFormat> candidate_formats(const GivenCodes& scales, std::int64_t rows,
-                                                    std::int64_t cols, std::int64_t block);
+                                                    std::int64_t cols, std::int64_t block,
+                                                    const formats::FormatSpec* element);
 
 /// `codes`: null where none were given.
 Comparison compare(const formats::BlockFormat& format, std::span<const float> x, std::int64_t rows,

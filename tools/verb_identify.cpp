@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/names.h"
 #include "tools/identify.h"
 #include "tools/npy_source.h"
 #include "tools/outputs.h"
@@ -20,7 +21,7 @@ namespace {
 using formats::BlockFormat;
 
 struct Options {
-  std::string scales, x, codes;
+  std::string scales, x, from, codes, element;
   std::int64_t block = 0;
   Outputs outputs;
 };
@@ -136,10 +137,12 @@ Finding judge(const std::vector<Comparison>& all, std::int64_t rows, bool with_c
 ExitCode run(const Options& options) {
   if (options.block < 0)
     throw std::invalid_argument("--block is the number of columns of a block; give 1 or more");
-  const NpySource source(options.x, "");
+  const formats::FormatSpec* element =
+      options.element.empty() ? nullptr : &formats::find_format(options.element);
+  const NpySource source(options.x, options.from);
   if (source.dtype() == simulator::Dtype::f64)
     throw std::invalid_argument(
-        fmt::format("'{}' holds F64; quantizers read F32 or F16", options.x));
+        fmt::format("'{}' holds F64; quantizers read F32, F16 or bf16", options.x));
   std::vector<float> x(static_cast<std::size_t>(source.size()));
   source.read(0, x);
   require_finite(options.x, x);
@@ -155,13 +158,14 @@ ExitCode run(const Options& options) {
                     "codes to a byte",
                     options.codes, codes.bytes.size(), elements));
   const std::vector<BlockFormat> formats =
-      candidate_formats(scales, source.rows(), source.cols(), options.block);
+      candidate_formats(scales, source.rows(), source.cols(), options.block, element);
   if (formats.empty())
-    throw std::invalid_argument(
-        fmt::format("'{}': no known format has {} scale factors of {} bits for {} x {} elements; "
-                    "say --block where blocks have another width",
-                    options.scales, scales.bytes.size() / std::max<std::size_t>(scales.width, 1),
-                    8 * scales.width, source.rows(), source.cols()));
+    throw std::invalid_argument(fmt::format(
+        "'{}': no known format{} has {} scale factors of {} bits for {} x {} elements; "
+        "say --block where blocks have another width",
+        options.scales, element == nullptr ? "" : fmt::format(" of {} elements", element->name),
+        scales.bytes.size() / std::max<std::size_t>(scales.width, 1), 8 * scales.width,
+        source.rows(), source.cols()));
 
   std::vector<Comparison> all;
   for (const BlockFormat& format : formats)
@@ -180,11 +184,16 @@ Action declare_identify(CLI::App& app) {
   app.add_option("SCALES", options->scales,
                  "the scale factors, a .npy: uint8 codes, uint16 (bf16) or float32, row major")
       ->required();
-  app.add_option("X", options->x, "the tensor that was quantized, a .npy of f32 or f16")
+  app.add_option("X", options->x,
+                 "the tensor that was quantized, a .npy of f32, f16, or uint16 with --from bf16")
       ->required();
+  app.add_option("--from", options->from,
+                 "element type of X: f32, f16, or bf16 kept as uint16 (default: the file's)");
   app.add_option("--codes", options->codes,
                  "the element codes, a .npy of uint8: one each, or 4-bit codes two to a byte");
   app.add_option("--block", options->block, "columns of a block (default: each format's own)");
+  app.add_option("--element", options->element,
+                 "only formats of this element (e2m1, e4m3, int4, ...), the rule matrix's too");
   options->outputs.declare_json(app);
   return [options] { return run(*options); };
 }

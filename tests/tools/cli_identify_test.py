@@ -109,6 +109,31 @@ class Orders(IdentifyTest):
         rows = {row["format"]: row for row in self.identify(scales, x, "--codes", codes)["formats"]}
         self.assertEqual((rows["nvfp4-sr"]["matches"], rows["nvfp4-sr"]["element"]), (False, 3))
 
+    def test_bf16_tensors_are_read(self):
+        # Every number of ORDERS_PART but 0.3 is a bf16 number; its block's amax is another.
+        values = [0.25 if x == 0.3 else x for x in ORDERS_PART]
+        words = struct.unpack("<32I", struct.pack("<32f", *values))
+        x, scales, codes = self.quantized(values, "nvfp4")
+        halves = self.file("bf16.npy", npy("<u2", (1, 32), struct.pack("<32H", *(w >> 16 for w in words))))
+        for arguments in ((), ("--codes", codes)):
+            self.assertEqual(self.identify(scales, halves, "--from", "bf16", *arguments),
+                             self.identify(scales, x, *arguments))
+        self.refuses("identify", scales, halves, says="U16 with --from bf16")
+
+    def test_an_element_opens_the_rest_of_its_rules(self):
+        x, scales, codes = self.quantized(ORDERS_PART + small(960), "nvint4")
+        self.assertNotIn("nvint4", [row["format"] for row in self.identify(scales, x, "--codes", codes, code=1)["formats"]])
+        document = self.identify(scales, x, "--codes", codes, "--element", "int4")
+        self.assertEqual(document["verdict"], "identified: nvint4")
+        self.assertEqual({row["format"] for row in document["formats"]},
+                         {"nvint4", "nvint4-up", "nvint4-4over6", "nvint4-4over6-mae", "nvint4-4over6-max"})
+        # MXFP4's and MXFP6's floor divide by 4 alike: the element tells.
+        x, scales, _ = self.quantized(normal(512), "mxfp4-floor")
+        self.assertLessEqual({"mxfp4-floor", "mxfp6-e2m3-floor"}, self.matching(self.identify(scales, x)))
+        found = self.matching(self.identify(scales, x, "--element", "e2m1"))
+        self.assertIn("mxfp4-floor", found)
+        self.assertTrue(all(name.startswith("mxfp4") for name in found), found)
+
     def test_unpacked_codes_are_read_too(self):
         x, scales, codes = self.quantized(ORDERS_PART, "nvfp4")
         data = codes.read_bytes()[-16:]
@@ -181,6 +206,9 @@ class BadInputs(IdentifyTest):
             ((self.file("i8.npy", npy("<i8", (4,), bytes(32))), x), "i8.npy"),
             ((self.file("three.npy", npy("|u1", (3,), b"777")), x), "no known format has 3 scale factors of 8 bits"),
             ((scales, x, "--block", "-1"), "--block"),
+            ((scales, x, "--element", "e2m2"), "did you mean 'e2m1'"),
+            ((scales, x, "--element", "fp16"), "no known format of fp16 elements"),
+            ((scales, x, "--from", "f16"), "--from f16 takes F16"),
             ((scales, x, "--block", "7"), "no known format"),
             ((scales, x, "--codes", self.folder / "nothing.npy"), "nothing.npy"),
             ((scales, x, "--codes", self.file("few.npy", npy("|u1", (5,), b"00000"))), "holds 5 codes"),
