@@ -224,10 +224,14 @@ def check_decode(case):
 
 
 ELEMENT = {"nvfp4": "e2m1", "mxfp4": "e2m1", "mxfp6-e2m3": "e2m3", "mxfp6-e3m2": "e3m2",
-           "mxfp8-e4m3": "e4m3", "mxfp8-e5m2": "e5m2", "deepseek": "e2m1"}
-EXPONENT = {"e2m1": 2, "e2m3": 2, "e3m2": 4, "e4m3": 8, "e5m2": 15}
-LARGEST = {"e2m1": 6, "e2m3": Fraction(15, 2), "e3m2": 28, "e4m3": 448, "e5m2": 57344}
-MANTISSA = {"e2m1": 1, "e2m3": 3, "e3m2": 2, "e4m3": 3, "e5m2": 2}
+           "mxfp8-e4m3": "e4m3", "mxfp8-e5m2": "e5m2", "deepseek": "e2m1", "mxint4": "int4",
+           "nvfp6-e2m3": "e2m3", "nvfp6-e3m2": "e3m2", "nvfp8-e4m3": "e4m3", "nvfp8-e5m2": "e5m2",
+           "nvint4": "int4", "fp8-deepseek-v3": "e4m3", "fp4": "e2m1", "fp6-e2m3": "e2m3", "fp6-e3m2": "e3m2",
+           "fp8-e4m3": "e4m3", "fp8-e5m2": "e5m2", "int4": "int4"}
+EXPONENT = {"e2m1": 2, "e2m3": 2, "e3m2": 4, "e4m3": 8, "e5m2": 15, "int4": 2}
+LARGEST = {"e2m1": 6, "e2m3": Fraction(15, 2), "e3m2": 28, "e4m3": 448, "e5m2": 57344, "int4": 7}
+# Bits behind the leading one of the largest value.
+MANTISSA = {"e2m1": 1, "e2m3": 3, "e3m2": 2, "e4m3": 3, "e5m2": 2, "int4": 2}
 
 
 def mx_exponent(rule, amax, element):
@@ -252,8 +256,8 @@ def check_mx(case):
     name = case["format"]
     element = next(e for prefix, e in ELEMENT.items() if name.startswith(prefix))
     rule = "rceil" if name == "deepseek-v4" else name.rsplit("-", 1)[1]
-    if rule == "sr":
-        raise Unsupported("pre-scaled recipe")
+    pre_scale = Fraction(3, 4) if rule == "sr" else 1
+    rule = "floor" if rule == "sr" else rule
     codes, scales = [], []
     x = [decode("fp32", b) for b in hexes(case["inputs"]["x"])]
     for start in range(0, len(x), 32):
@@ -267,8 +271,8 @@ def check_mx(case):
             amax = max(amax, 6 * Fraction(2) ** -126)
         exponent = max(mx_exponent(rule, amax, element), -127) if amax else -127
         scales.append(exponent + 127)
-        codes += [encode(element, (kind, negative, v / Fraction(2) ** exponent), case["rounding"],
-                         "saturating") for kind, negative, v in block]
+        codes += [encode(element, (kind, negative, v * pre_scale / Fraction(2) ** exponent),
+                         case["rounding"], "saturating") for kind, negative, v in block]
     return {"codes": codes, "scales": scales}
 
 
@@ -344,11 +348,104 @@ def check_nvfp4(case):
     return {"codes": codes, "scales": scales, "tensor_scale": bits_of([g])}
 
 
+TINY = {"torchao": F(2.0 ** -6), "modelopt-clamp": F(2.0 ** -9)}  # what clamps a scale factor from below
+
+
+def order_of(name, element, amax):
+    """The tensor scale (None: none), and from a block's amax its scale factor before the rounding to
+    E4M3 and the function that scales elements, given that factor rounded."""
+    most, top = numpy.finfo(F).max, F(float(LARGEST[element]))
+    variant = name.split("nvfp4-")[-1] if name.startswith("nvfp4") else name.split("-")[-1]
+
+    def by(divisor):
+        return lambda x: F(0) if divisor == 0 else F(x / divisor)
+
+    def times(factor):
+        return lambda x: F(x * min(factor, most))
+
+    if variant in ("single", "single-multiply"):
+        wanted = (lambda a: F(a * F(F(1) / F(6)))) if variant == "single-multiply" else \
+            (lambda a: Fraction(float(a)) / 6)
+        return None, wanted, lambda s: by(s)
+    if variant == "sr":
+        g = F(amax / F(43008 / 17)) or F(1)
+        return g, lambda a: F(F(a / F(96 / 17)) / g), lambda s: by(F(s * g))
+    if variant in ("up", "reciprocal", "torchao", "modelopt", "modelopt-clamp"):
+        g = F(amax / F(448 * top)) or F(1)
+        if variant.startswith("modelopt"):
+            wanted = lambda a: max(F(a / F(F(6) * g)) or F(1), TINY.get(variant, F(0)))
+        else:
+            wanted = lambda a: max(F(F(a / top) / g), TINY.get(variant, F(0)))
+        if variant == "reciprocal":
+            return g, wanted, lambda s: times(F(F(1) / F(s * g)))
+        if variant == "torchao":
+            inverse = min(F(F(1) / g), most)
+            return g, wanted, lambda s: times(F(inverse / s))
+        return g, wanted, lambda s: by(F(s * g))
+    s_enc = F(min(F(F(448 * top) / amax), most)) if amax != 0 else F(1)
+    g = F(F(1) / s_enc)
+    wanted = lambda a: min(F(F(a / top) * s_enc), most)
+    if variant == "compressed-tensors":
+        return g, wanted, lambda s: by(F(s / s_enc))
+    if name in ("nvfp6-e2m3", "nvfp6-e3m2", "nvfp8-e4m3", "nvfp8-e5m2", "nvint4"):
+        return g, wanted, lambda s: times(F(F(1) / F(s * g)))
+    raise Unsupported("order of operations")
+
+
+def check_e4m3_scales(case):
+    """Orders of E4M3 scale factors per 16 elements, for finite x to nearest."""
+    name = case["format"]
+    if case["rounding"] != "nearest_even":
+        raise Unsupported("rounding")
+    element = next(ELEMENT[prefix] for prefix in sorted(ELEMENT, key=len, reverse=True)
+                   if name.startswith(prefix))
+    x = floats(case["inputs"]["x"])
+    g, wanted, scaling = order_of(name, element, F(numpy.abs(x).max()))
+    mode = "toward_positive" if name.endswith("-up") else "nearest_even"
+    codes, scales = [], []
+    for start in range(0, len(x), 16):
+        exact = wanted(F(numpy.abs(x[start:start + 16]).max()))
+        value = ("number", False, exact) if isinstance(exact, Fraction) else decode("fp32", bits_of([exact])[0])
+        scale = encode("ue4m3", value, mode, "saturating")
+        if name == "nvfp4-compressed-tensors" and scale == 0:
+            scale = code_of("ue4m3", F(0.125))
+        scales.append(scale)
+        scaled = scaling(number_of("ue4m3", scale))
+        codes += [code_of(element, scaled(v)) for v in x[start:start + 16]]
+    return {"codes": codes, "scales": scales, **({} if g is None else {"tensor_scale": bits_of([g])})}
+
+
+def check_plain_scales(case):
+    """amax / max in FP32 or rounded to BF16, 1 for a block of zeros."""
+    name = case["format"]
+    element = next(ELEMENT[prefix] for prefix in sorted(ELEMENT, key=len, reverse=True)
+                   if name.startswith(prefix))
+    width = 128 if name in ("int4-g128", "fp8-deepseek-v3") else 32
+    kind = "bf16" if name.endswith("-bf16") else "fp32"
+    x = floats(case["inputs"]["x"])
+    codes, scales = [], []
+    for start in range(0, len(x), width):
+        block = x[start:start + width]
+        wanted = F(F(numpy.abs(block).max()) / F(float(LARGEST[element]))) or F(1)
+        scales.append(code_of(kind, wanted))
+        factor = number_of(kind, scales[-1])
+        codes += [code_of(element, F(v / factor)) for v in block]
+    return {"codes": codes, "scales": scales}
+
+
 def check_quantize(case):
-    if case["format"].startswith("nvfp4"):
-        return check_nvfp4(case)
-    if case["format"].startswith(("mxfp", "deepseek-v4")):
+    name = case["format"]
+    try:
+        if name.startswith("nvfp4"):
+            return check_nvfp4(case)
+    except Unsupported:
+        pass
+    if name.startswith("nv"):
+        return check_e4m3_scales(case)
+    if name.startswith(("mx", "deepseek-v4")):
         return check_mx(case)
+    if name.startswith("int4-g") or name == "fp8-deepseek-v3" or name.endswith(("-bf16", "-fp32")):
+        return check_plain_scales(case)
     raise Unsupported("block format")
 
 

@@ -12,6 +12,8 @@ constexpr const char* te = "TransformerEngine, nvfp4 quantize kernels (formats/o
 constexpr const char* divide = "the defining formulas with true divisions, each rounded to FP32";
 constexpr const char* paper = "NVFP4 pre-training, arXiv 2509.25149, appendix";
 constexpr const char* four_over_six = "Four Over Six, arXiv 2512.02010";
+constexpr const char* int_rules =
+    "the rules of MX v1.0, torchao and NVFP4 with INT4 elements: assay's definition";
 constexpr const char* own = "assay's definition (formats/tensor.h)";
 
 constexpr const char* below_8 = "7.9999995 0.5 0.3 1.3 -2.6";
@@ -169,6 +171,28 @@ constexpr Case rows[] = {
      .x = "-7 3.5 1.49 -0.51 6.5 2.5",
      .section = own,
      .why = "symmetric INT4: amax / 7, ties to even"},
+    mxfp4(
+        "quantize.mxint4_even.mantissa_1_75", "mxint4-even", "#3fefffff 0.6 -1.25", int_rules,
+        "INT4 steps by 1 from 4 to 7: two bits behind the leading one, so that 1.875 is where the "
+        "scale rises, and 1.8749999 is clipped to 7 of 2^-2"),
+    nvfp4("quantize.nvint4.block", "nvint4", "-7 3.5 1.49 -0.51 6.5 2.5 0*10 1.625", int_rules,
+          "448 * 7 / amax; amax / 7 of a block, in E4M3; ties to even"),
+    nvfp4("quantize.nvfp6_e2m3.block", "nvfp6-e2m3", "7.5 -7.25 0.0625 3.3 0*12 1.078125",
+          "Four Over Six's reference code, nvfp6_e2m3: (amax_b / 7.5) * S_enc",
+          "E2M3's 7.5 in both formulas"),
+    nvfp4("quantize.nvfp4_modelopt_clamp.small_block", "nvfp4-modelopt-clamp", "2688 0*15 0x1.8p-9",
+          "NVIDIA ModelOpt 0.47, NVFP4QTensor.get_weights_scaling_factor",
+          "a scale factor that would be 0 is clamped to 2^-9, and the block is kept"),
+    nvfp4("quantize.nvfp4_compressed_tensors.small_block", "nvfp4-compressed-tensors",
+          "2688 0*15 0x1.8p-9", "compressed-tensors, calculate_qparams: scales of 0 become eps",
+          "a scale factor that would be 0 becomes 1/8, and the block becomes zeros"),
+    nvfp4("quantize.nvfp4_torchao.small_block", "nvfp4-torchao", "2688 0*15 0x1.8p-5",
+          "torchao, nvfp4_quantize: block scales clamped to at least 2^-6",
+          "6 * 2^-7 keeps a scale factor of 2^-6 where others have 2^-7"),
+    mxfp4("quantize.fp4_bf16.scale", "fp4-bf16", "1.01 -0.5 0.33", own,
+          "amax / 6 rounded to BF16: nearest may round down, and the largest element is clipped"),
+    mxfp4("quantize.fp8_e5m2_bf16.scale", "fp8-e5m2-bf16", "1.01 -0.5 0.33 1e-6", own,
+          "amax / 57344 rounded to BF16"),
     {.id = "quantize.fp8_deepseek_v3.activation",
      .operation = "quantize",
      .format = "fp8-deepseek-v3",
@@ -177,7 +201,8 @@ constexpr Case rows[] = {
      .cols = 128,
      .x = "1e-6 -3e-6 0",
      .section = "DeepSeek-V3, arXiv 2412.19437, 3.3, and its act_quant kernel",
-     .why = "amax is at least 1e-4: a quiet block is not blown up"},
+     .why = "amax / 448 however small it is: the clamp of amax to 1e-4 is DeepSeek-V4's "
+            "(fp8-deepseek-v4), not this one's"},
 };
 
 }  // namespace
