@@ -250,6 +250,9 @@ int bench_codec(const BenchCodecOptions& requested) {
              return codec_row("f32 -> e8m0, |x| up", x, formats::e8m0, cuda_baseline::e8m0_up,
                               formats::RoundingMode::toward_positive);
            },
+           [&] {
+             return codec_row("f32 -> int4, plain loop", x, formats::int4, cuda_baseline::int4);
+           },
            [&] { return block_row("MXFP4 floor, quantize", x, formats::mxfp4_floor); },
            [&] { return block_row("MXFP4 rceil, quantize", x, formats::mxfp4_rceil); },
            [&] { return block_row("NVFP4 true division", x, formats::nvfp4_divide); }}) {

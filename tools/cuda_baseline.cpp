@@ -52,6 +52,14 @@ void e8m0_up(const float* in, std::size_t count, std::uint8_t* codes) {
   }
 }
 
+void int4(const float* in, std::size_t count, std::uint8_t* packed) {
+  for (std::size_t i = 0; i < count; i += 2) {
+    const int low = static_cast<int>(rintf(fminf(fmaxf(in[i], -7), 7)));
+    const int high = static_cast<int>(rintf(fminf(fmaxf(in[i + 1], -7), 7)));
+    packed[i / 2] = static_cast<std::uint8_t>((low & 15) | high << 4);
+  }
+}
+
 float amax(const float* in, std::size_t count) {
   float result = 0;
   for (std::size_t i = 0; i < count; ++i) {

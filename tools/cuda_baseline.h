@@ -22,6 +22,8 @@ void e5m2(const float* in, std::size_t count, std::uint8_t* codes);
 void ue4m3(const float* in, std::size_t count, std::uint8_t* codes);
 /// |x| rounded up: the headers have no E8M0 to nearest.
 void e8m0_up(const float* in, std::size_t count, std::uint8_t* codes);
+/// Clamped to +-7 and rounded by rintf: the headers have no INT4. For numbers.
+void int4(const float* in, std::size_t count, std::uint8_t* packed);
 
 /// Blocks of 32, scale = E8M0 of amax/4 rounded down, or of amax/6 rounded up. For blocks whose
 /// scale lies well inside E8M0 (codes 1..253) and finite input.

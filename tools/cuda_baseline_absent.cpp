@@ -12,6 +12,7 @@ void e4m3(const float*, std::size_t, std::uint8_t*) {}
 void e5m2(const float*, std::size_t, std::uint8_t*) {}
 void ue4m3(const float*, std::size_t, std::uint8_t*) {}
 void e8m0_up(const float*, std::size_t, std::uint8_t*) {}
+void int4(const float*, std::size_t, std::uint8_t*) {}
 void mxfp4(const float*, std::size_t, bool, std::uint8_t*, std::uint8_t*) {}
 float amax(const float*, std::size_t) { return 0; }
 void nvfp4_divide(const float*, std::size_t, float, std::uint8_t*, std::uint8_t*) {}

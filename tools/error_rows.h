@@ -27,6 +27,8 @@ enum class GivenScale : std::uint8_t {
   least_squares,  ///< one for all elements
   clipped_rms,    ///< of each block: 2.92247856 / 6 * root mean square, to the nearest power of two
                   ///< of its logarithm
+  clipped_deviation,  ///< of each block: 2.92247856 / 6 * standard deviation, rounded down to a
+                      ///< power of two
 };
 
 struct PublishedError {

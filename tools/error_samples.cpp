@@ -51,9 +51,17 @@ std::vector<float> given_scales(std::span<const float> x, const BlockFormat& for
   std::vector<float> scales;
   for (std::size_t first = 0; first < x.size(); first += size) {
     double power = 0;
-    for (const float v : x.subspan(first, size)) power += static_cast<double>(v) * v;
-    const double scale = clip / 6 * std::sqrt(power / static_cast<double>(size));
-    scales.push_back(static_cast<float>(std::exp2(std::round(std::log2(scale)))));
+    double sum = 0;
+    for (const float v : x.subspan(first, size)) {
+      power += static_cast<double>(v) * v;
+      sum += v;
+    }
+    const auto n = static_cast<double>(size);
+    const bool rms = given == GivenScale::clipped_rms;
+    const double mean = rms ? 0 : sum / n;
+    const double exponent = std::log2(clip / 6 * std::sqrt(power / n - mean * mean));
+    scales.push_back(
+        static_cast<float>(std::exp2(rms ? std::round(exponent) : std::floor(exponent))));
   }
   return scales;
 }
