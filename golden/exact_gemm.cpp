@@ -71,31 +71,38 @@ ExactGemmCounts exact_gemm(const ExactOperand& a, const ExactOperand& b, std::sp
       options.limits == nullptr ? exact_parts::Limits{} : *options.limits;
   const auto panels_a = static_cast<std::int64_t>(a.parts->panels.size());
   const auto panels_b = static_cast<std::int64_t>(b.parts->panels.size());
-  // A panel of B stays in the cache while panels of A pass by; a task is a panel of B and enough of
-  // A's that all threads have work.
-  const std::int64_t height = panels_b >= 4 * options.threads ? panels_a : 8;
+  // Some panels of B, half a MiB, stay in the second cache while panels of A pass by; a task is
+  // those and enough of A's that all threads have work.
+  const std::size_t panel_bytes = 4 * b.parts->panels.front().values.size();
+  const auto group = static_cast<std::int64_t>(
+      std::clamp<std::size_t>((std::size_t{1} << 19) / panel_bytes, 1, 8));
+  const std::int64_t groups = (panels_b + group - 1) / group;
+  const std::int64_t height = groups >= 4 * options.threads ? panels_a : 8;
   const std::int64_t bands = (panels_a + height - 1) / height;
   const std::int64_t n = b.parts->rows;
   ExactGemmCounts counts;
 #pragma omp parallel num_threads(options.threads)
   {
     exact_parts::TileGemm tile(*a.parts, *b.parts, kernels, limits);
-#pragma omp for schedule(dynamic)
-    for (std::int64_t task = 0; task < panels_b * bands; ++task) {
-      const std::int64_t j = task / bands;
-      const std::int64_t first = task % bands * height;
+    const auto column = [&](std::int64_t i, int count, std::int64_t j) {
+      tile.compute(i, count, j, options);
       const std::int64_t columns =
           std::min<std::int64_t>(exact_parts::b_rows, n - j * exact_parts::b_rows);
+      for (int t = 0; t < count; ++t)
+        for (int m = 0; m < a.parts->panels[static_cast<std::size_t>(i + t)].rows; ++m)
+          std::copy_n(tile.codes(t) + m * exact_parts::b_rows, columns,
+                      d.data() + ((i + t) * exact_parts::a_rows + m) * n + j * exact_parts::b_rows);
+    };
+#pragma omp for schedule(dynamic)
+    for (std::int64_t task = 0; task < groups * bands; ++task) {
+      const std::int64_t first_j = task / bands * group;
+      const std::int64_t end_j = std::min(first_j + group, panels_b);
+      const std::int64_t first = task % bands * height;
       const std::int64_t end = std::min(first + height, panels_a);
       for (std::int64_t i = first; i < end; i += exact_parts::tiles_together) {
         const int count =
             static_cast<int>(std::min<std::int64_t>(exact_parts::tiles_together, end - i));
-        tile.compute(i, count, j, options);
-        for (int t = 0; t < count; ++t)
-          for (int m = 0; m < a.parts->panels[static_cast<std::size_t>(i + t)].rows; ++m)
-            std::copy_n(
-                tile.codes(t) + m * exact_parts::b_rows, columns,
-                d.data() + ((i + t) * exact_parts::a_rows + m) * n + j * exact_parts::b_rows);
+        for (std::int64_t j = first_j; j < end_j; ++j) column(i, count, j);
       }
     }
 #pragma omp critical
