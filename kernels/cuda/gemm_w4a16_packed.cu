@@ -61,57 +61,55 @@ __device__ void load_tile(const GemmW4a16& p, std::int64_t tile, int lane, Tile<
 }
 
 /// Piece of 16 bytes that a lane reads for two steps: b0, b1 of the first and of the second. The
-/// exclusive or puts what a warp writes at a time into different banks.
+/// exclusive ors put what a warp writes at a time, 32 words of a column, into different banks, and
+/// what it reads, a line of pieces, as well.
 template <class S>
-__device__ int piece_at(int tile, int step_pair, int column, int quad) {
-  return ((tile * (kPackedSteps / 2) + step_pair) * S::columns + column) * 4 +
-         (quad ^ (column >> 1 & 3));
+__device__ int piece_at(int line, int column, int quad) {
+  return line * (S::columns * 4) + ((column * 4 + (quad ^ (column >> 1 & 3))) ^ (line & 7));
 }
 
 constexpr std::uint32_t kUp = 0x49004900U;  // 2^19 as bf16, twice
 static_assert((0x4900 >> 7) - 127 == kPackedShift);
+
+/// `count` tiles of activations times `factor`; the largest magnitudes among them, as bf16 pairs.
+/// Columns beyond the batch stay as they are: what they hold reaches no output.
+template <class S>
+__device__ std::uint32_t fill_panel(const GemmW4a16& p, std::int64_t tile0, int count,
+                                    std::uint32_t factor, std::uint32_t* words) {
+  std::uint32_t largest = 0;
+  for (int piece = threadIdx.x; piece < count * (kPackedK / 8); piece += S::threads) {
+    const std::int64_t k = tile0 * kPackedK + std::int64_t{piece} * 8;
+    const int line = piece / 4;
+#pragma unroll 4
+    for (int column = 0; column < static_cast<int>(p.m); ++column) {
+      const uint4 v = k < p.k ? __ldg(reinterpret_cast<const uint4*>(p.a + column * p.k + k))
+                              : uint4{0, 0, 0, 0};
+      const std::uint32_t pairs[4] = {v.x, v.y, v.z, v.w};
+#pragma unroll
+      for (int quad = 0; quad < 4; ++quad) {
+        largest = __vmaxu2(largest, pairs[quad] & 0x7FFF7FFFU);
+        words[piece_at<S>(line, column, quad) * 4 + piece % 4] =
+            multiply_bf16x2(pairs[quad], factor);
+      }
+    }
+  }
+  return largest;
+}
 
 /// `count` tiles of activations times 2^19; true, to all threads, where one is too large for that:
 /// then they are as they were.
 template <class S>
 __device__ bool load_panel(const GemmW4a16& p, std::int64_t tile0, int count, uint4* panel) {
   auto* words = reinterpret_cast<std::uint32_t*>(panel);
-  const auto each = [&](auto use) {
-    constexpr int pieces = kPackedK / 8;  // of a column's tile
-    for (int i = threadIdx.x; i < count * pieces * S::columns; i += S::threads) {
-      // A warp takes four pieces of each of eight columns.
-      const int column = i / 4 % S::columns;
-      const int piece = i % 4 + i / (4 * S::columns) * 4;
-      const std::int64_t k = tile0 * kPackedK + std::int64_t{piece} * 8;
-      uint4 v{};
-      if (column < p.m && k < p.k)
-        v = __ldg(reinterpret_cast<const uint4*>(p.a + column * p.k + k));
-      use(column, piece, v);
-    }
-  };
-  const auto store = [&](std::uint32_t factor) {
-    each([&](int column, int piece, const uint4& v) {
-      const int step = piece / 2 % kPackedSteps;
-      const std::uint32_t pairs[4] = {v.x, v.y, v.z, v.w};
-#pragma unroll
-      for (int quad = 0; quad < 4; ++quad)
-        words[piece_at<S>(piece / 16, step / 2, column, quad) * 4 + step % 2 * 2 + piece % 2] =
-            multiply_bf16x2(pairs[quad], factor);
-    });
-  };
-  // An exponent field above this, and not of infinities and NaN, would overflow.
-  bool large = false;
-  each([&](int, int, const uint4& v) {
-    for (const std::uint32_t pair : {v.x, v.y, v.z, v.w})
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const std::uint32_t field = pair >> (16 * half + 7) & 0xFFU;
-        large = large || (field > 254 - kPackedShift && field != 255);
-      }
-  });
-  large = __syncthreads_or(large ? 1 : 0) != 0;
-  store(large ? 0x3F803F80U : kUp);
-  __syncthreads();
+  const std::uint32_t largest = fill_panel<S>(p, tile0, count, kUp, words);
+  // Above this, 2^19 overflows; infinities and NaN may take the long way too.
+  constexpr std::uint32_t limit = (254U - kPackedShift) << 7 | 0x7FU;
+  const bool large =
+      __syncthreads_or((largest & 0xFFFFU) > limit || largest >> 16 > limit ? 1 : 0) != 0;
+  if (large) {
+    fill_panel<S>(p, tile0, count, 0x3F803F80U, words);
+    __syncthreads();
+  }
   return large;
 }
 
@@ -138,7 +136,7 @@ __device__ void multiply_tile(const Tile<format>& w, const uint4* panel, int til
     uint4 b[S::column_tiles];
 #pragma unroll
     for (int c = 0; c < S::column_tiles; ++c)
-      b[c] = panel[piece_at<S>(tile, step_pair, 8 * c + lane / 4, lane % 4)];
+      b[c] = panel[piece_at<S>(tile * (kPackedSteps / 2) + step_pair, 8 * c + lane / 4, lane % 4)];
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
       const int step = 2 * step_pair + e;

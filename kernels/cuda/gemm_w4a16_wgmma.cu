@@ -26,11 +26,10 @@ constexpr int kThreads = 256;  // no warp of its own for the copies: that leaves
 template <int columns_, int row_tiles_, int ahead_>
 struct Shape {
   static constexpr int columns = columns_, row_tiles = row_tiles_, ahead = ahead_;
-  static constexpr int unrolled = ahead % 2 == 0 ? ahead : 2 * ahead;  // two sets of fragments
   static constexpr int rows = 128 * row_tiles;
   static constexpr int stages = 8;
   static constexpr int stage_bytes = columns * kStep * 2;
-  static constexpr int shared = stages * stage_bytes + 1024 + 16 * stages;
+  static constexpr int shared = stages * stage_bytes + 1024 + 16 * stages + 16;
   // A block's sums, where a cluster adds them, lie where the activations were.
   static constexpr int sum_pitch = rows + 4;
   static constexpr bool cuts_k = 4 * columns * sum_pitch <= stages * stage_bytes;
@@ -98,7 +97,7 @@ template <class S>
 struct Pipeline {
   const CUtensorMap* activations;
   unsigned char* buffers;
-  std::uint64_t *full, *empty;
+  std::uint64_t *full, *empty, *turns;
   int row, begin, steps;  ///< `steps` from `begin` on are this block's; arguments count from there
 
   __device__ void fetch(int step) const {
@@ -150,6 +149,12 @@ __device__ void add_in_cluster(const Launch& launch, const RowTile& tile, std::i
   cluster.sync();  // others read these sums
 }
 
+/// Lets the warpgroup of this barrier give the matrix unit work; by all warps of the other.
+__device__ void pass_turn(std::uint64_t* turn) {
+  __syncwarp();
+  if (threadIdx.x % 32 == 0) barrier_arrive(turn);
+}
+
 template <class S, Fp4Weights format>
 __device__ void consume(const Launch& launch, const RowTile& tile, std::int64_t col0,
                         const Pipeline<S>& pipeline) {
@@ -166,7 +171,7 @@ __device__ void consume(const Launch& launch, const RowTile& tile, std::int64_t 
   const std::uint8_t* scales = p.b_scales + tile.group * p.n * (p.k / fp4_group<format>);
   std::uint32_t rows[S::row_tiles][2];
   Packed packed[S::ahead][S::row_tiles];
-  std::uint32_t a[2][S::row_tiles][4][4];  // this step's fragments and the next one's
+  std::uint32_t a[S::row_tiles][4][4];
   float sum[S::row_tiles][columns / 2];
 #pragma unroll
   for (int t = 0; t < S::row_tiles; ++t) {
@@ -186,38 +191,37 @@ __device__ void consume(const Launch& launch, const RowTile& tile, std::int64_t 
   };
 #pragma unroll
   for (int i = 0; i < S::ahead; ++i) load(packed[i], i);
-  // Fragments of the step after are made while the matrix unit works on this one's.
-  const auto make = [&](std::uint32_t(&to)[S::row_tiles][4][4], Packed(&from)[S::row_tiles],
-                        int step) {
+  const int own = warp / 4;
+  unsigned parity = 0;
+  if (own == 1) pass_turn(pipeline.turns);
+  for (int first = 0; first < pipeline.steps; first += S::ahead)
 #pragma unroll
-    for (int t = 0; t < S::row_tiles; ++t) convert<format>(from[t], pick, to[t]);
-    load(from, step + S::ahead);
-  };
-  const auto multiply = [&](const std::uint32_t(&now)[S::row_tiles][4][4],
-                            std::uint32_t(&next)[S::row_tiles][4][4], Packed(&from)[S::row_tiles],
-                            int step) {
-    const int stage = step % S::stages;
-    barrier_wait(pipeline.full + stage, step / S::stages & 1);
-    const std::uint64_t b =
-        swizzled_descriptor(shared_address(pipeline.buffers + stage * S::stage_bytes));
-    wgmma_fence();
+    for (int u = 0; u < S::ahead; ++u) {
+      const int step = first + u;
+      if (step >= pipeline.steps) break;
+      const int stage = step % S::stages;
 #pragma unroll
-    for (int k = 0; k < 4; ++k)
+      for (int t = 0; t < S::row_tiles; ++t) convert<format>(packed[u][t], pick, a[t]);
+      load(packed[u], step + S::ahead);
+      barrier_wait(pipeline.full + stage, step / S::stages & 1);
+      const std::uint64_t b =
+          swizzled_descriptor(shared_address(pipeline.buffers + stage * S::stage_bytes));
+      // A warp that multiplies fragments in its registers does nothing else: while one warpgroup's
+      // are multiplied, the other one's are made.
+      barrier_wait(pipeline.turns + own, parity);
+      parity ^= 1;
+      wgmma_fence();
 #pragma unroll
-      for (int t = 0; t < S::row_tiles; ++t)
-        wgmma_bf16<columns>(sum[t], now[t][k], b + k * (32 >> 4));
-    wgmma_commit();
-    if (step + 1 < pipeline.steps) make(next, from, step + 1);
-    wgmma_wait<0>();
-    if (threadIdx.x % 32 == 0) barrier_arrive(pipeline.empty + stage);
-    if (threadIdx.x == 0) pipeline.refill(step);
-  };
-  make(a[0], packed[0], 0);
-  for (int step = 0; step < pipeline.steps; step += S::unrolled)
+      for (int k = 0; k < 4; ++k)
 #pragma unroll
-    for (int u = 0; u < S::unrolled; ++u)
-      if (step + u < pipeline.steps)
-        multiply(a[u % 2], a[(u + 1) % 2], packed[(u + 1) % S::ahead], step + u);
+        for (int t = 0; t < S::row_tiles; ++t)
+          wgmma_bf16<columns>(sum[t], a[t][k], b + k * (32 >> 4));
+      wgmma_commit();
+      pass_turn(pipeline.turns + 1 - own);
+      wgmma_wait<0>();
+      if (threadIdx.x % 32 == 0) barrier_arrive(pipeline.empty + stage);
+      if (threadIdx.x == 0) pipeline.refill(step);
+    }
 
   const float tensor_scale =
       p.group_scales != nullptr ? p.group_scales[tile.group] : p.tensor_scale;
@@ -247,6 +251,7 @@ __global__ void __launch_bounds__(kThreads, 1)
                                                    1024 * 1024);
   auto* full = reinterpret_cast<std::uint64_t*>(buffers + S::stages * S::stage_bytes);
   auto* empty = full + S::stages;
+  auto* turns = empty + S::stages;  // of the two warpgroups
 
   const TilePlace place =
       tile_place(blockIdx.x / launch.cluster, launch.row_tiles, launch.col_tiles, kAcross);
@@ -260,6 +265,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       barrier_init(full + i, 1);
       barrier_init(empty + i, kThreads / 32);
     }
+    for (int i = 0; i < 2; ++i) barrier_init(turns + i, 4);
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
   __syncthreads();
@@ -267,13 +273,10 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int parts = static_cast<int>(launch.cluster);
   const int part = static_cast<int>(blockIdx.x % launch.cluster);
   const int begin = steps * part / parts;
-  const Pipeline<S> pipeline{&activations,
-                             buffers,
-                             full,
-                             empty,
-                             static_cast<int>(tile.row0),
-                             begin,
-                             steps * (part + 1) / parts - begin};
+  const Pipeline<S> pipeline{&activations, buffers,
+                             full,         empty,
+                             turns,        static_cast<int>(tile.row0),
+                             begin,        steps * (part + 1) / parts - begin};
   if (threadIdx.x == 0)
     for (int step = 0; step < min(S::stages, pipeline.steps); ++step) pipeline.fetch(step);
   consume<S, format>(launch, tile, std::int64_t{place.col} * S::rows, pipeline);

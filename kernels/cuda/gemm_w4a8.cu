@@ -33,9 +33,10 @@ struct Shape {
   static constexpr int scale_bytes = scale_rows * kColumns * 4;
   static constexpr int stage_bytes = a_bytes + b_bytes + scale_bytes;
   // The swizzle repeats every 1024 bytes, so matrices lie at multiples of that; scale factors lie
-  // behind all of them. 16 bytes a stage are its two barriers.
-  static constexpr int stages = (kMostShared - 1024) / (stage_bytes + 16);
-  static constexpr int shared = stages * (stage_bytes + 16) + 1024;
+  // behind all of them. 16 bytes a stage are its two barriers; the last
+  // 16 are those of taking turns.
+  static constexpr int stages = (kMostShared - 1024 - 16) / (stage_bytes + 16);
+  static constexpr int shared = stages * (stage_bytes + 16) + 1024 + 16;
   static constexpr int chunk = promotion == 0 ? kStep : promotion;
   static_assert(a_bytes % 1024 == 0 && b_bytes % 1024 == 0 && stages >= 3);
   static_assert(kind != W4a8Scales::fine || promotion == 32, "a scale factor lasts 32 columns");
@@ -76,6 +77,7 @@ struct Ring {
     return reinterpret_cast<std::uint64_t*>(base + S::stages * S::stage_bytes) + stage;
   }
   __device__ std::uint64_t* empty(int stage) const { return full(S::stages) + stage; }
+  __device__ std::uint64_t* turn(int warpgroup) const { return empty(S::stages) + warpgroup; }
 };
 
 /// Which stage is next, and in which round: both sides count alike.
@@ -127,6 +129,31 @@ __device__ void produce(const Launch& launch, const CUtensorMap* a, const CUtens
   });
 }
 
+/// Two warpgroups that start together stay together: they would wait for the unit at the same time
+/// and promote at the same time. So they take turns at giving it work, where a turn is a whole
+/// stage; with two halves there are no registers left for it (the compiler would let a half's
+/// promotion overtake the wait).
+template <class S>
+struct TakingTurns {
+  static constexpr bool on = S::halves == 1 && S::chunk == kStep;
+  const Ring<S>& ring;
+  int own;  ///< warpgroup; 0 begins
+  unsigned parity = 0;
+
+  __device__ void wait() {
+    if constexpr (on) {
+      barrier_wait(ring.turn(own), parity);
+      parity ^= 1;
+    }
+  }
+  __device__ void pass() const {
+    if constexpr (on) {
+      __syncwarp();
+      if (threadIdx.x % 32 == 0) barrier_arrive(ring.turn(1 - own));
+    }
+  }
+};
+
 /// One promotion: sum += part * the scale factors of its row and column.
 template <class S>
 __device__ void promote(float (&sum)[kColumns / 2], const float (&part)[kColumns / 2],
@@ -177,80 +204,159 @@ __device__ void store(const GemmW4a8& p, std::int64_t row, std::int64_t col, con
   }
 }
 
+/// A warpgroup's 64 rows of a tile that lies inside D, as bf16. Two lanes exchange pairs, so that
+/// the four lanes of a row write 32 bytes at a time.
+__device__ void store_inside_bf16(const GemmW4a8& p, std::int64_t row0, std::int64_t col0,
+                                  const float (&sum)[kColumns / 2]) {
+  const int thread = static_cast<int>(threadIdx.x) % 128;
+  const bool odd = thread % 2 != 0;
+  const FragmentPlace first = wgmma_place(thread, 0);
+  // Even lanes have columns 0 .. 3 or 4 .. 7 of a block of eight, odd lanes of the next.
+  const std::int64_t col = col0 + (odd ? 8 : 0) + thread % 4 / 2 * 4;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    std::uint16_t* to = p.d_bf16 + (row0 + first.row + 8 * half) * p.b.n + col;
+#pragma unroll
+    for (int i = 2 * half; i < kColumns / 2; i += 8) {
+      std::uint32_t pair[2];
+#pragma unroll
+      for (int block = 0; block < 2; ++block) {
+        const int at = i + 4 * block;
+        const __nv_bfloat162 x = __floats2bfloat162_rn(p.alpha * sum[at], p.alpha * sum[at + 1]);
+        pair[block] = *reinterpret_cast<const std::uint32_t*>(&x);
+      }
+      const std::uint32_t other = __shfl_xor_sync(0xFFFFFFFFU, odd ? pair[0] : pair[1], 1);
+      const uint2 out = odd ? uint2{other, pair[1]} : uint2{pair[0], other};
+      *reinterpret_cast<uint2*>(to + i / 4 * 8) = out;
+    }
+  }
+}
+
+/// The scale factors of the lane's two rows in a half, one block of k ahead; rows that are not
+/// there borrow the last one's.
+struct RowScales {
+  const std::uint8_t* at[2];
+  std::uint8_t next[2];
+
+  __device__ RowScales(const GemmW4a8& p, const RowTile& tile, std::int64_t row0, int thread,
+                       int steps) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      at[i] = p.a_scales + min(row0 + wgmma_place(thread, 2 * i).row, tile.end - 1) * steps;
+      next[i] = __ldg(at[i]);
+    }
+  }
+  __device__ void take(int step, int steps, float (&scale)[2]) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      scale[i] = decode_e8m0(next[i]);
+      if (step + 1 < steps) next[i] = __ldg(at[i] + step + 1);
+    }
+  }
+};
+
+/// S::chunk columns of k from `k` on, of 64 rows from `row` on.
+template <class S>
+__device__ void start_chain(const Ring<S>& ring, int stage, int row, int k, bool go_on,
+                            float (&part)[kColumns / 2]) {
+  const std::uint64_t a = swizzled_descriptor(shared_address(ring.a(stage) + row * kStep));
+  const std::uint64_t b = swizzled_descriptor(shared_address(ring.b(stage)));
+  wgmma_fence();
+#pragma unroll
+  for (int u = 0; u < S::chunk; u += kUnitStep)
+    wgmma_e4m3<kColumns>(part, a + (k + u) / 16, b + (k + u) / 16, u > 0 || go_on);
+  wgmma_commit();
+}
+template <int pending>
+__device__ void finish_chain(float (&part)[kColumns / 2]) {
+  wgmma_wait<pending>();
+#pragma unroll
+  for (float& x : part) asm volatile("" : "+f"(x)::"memory");  // not read before the wait
+}
+template <class S>
+__device__ const float* scales_of(const Ring<S>& ring, int stage, int k) {
+  return ring.scales(stage) + (S::scale_rows == 1 ? 0 : k / 32 * kColumns);
+}
+template <class S>
+__device__ void leave_stage(const Ring<S>& ring, Turn<S>& turn) {
+  __syncwarp();
+  if (threadIdx.x % 32 == 0) barrier_arrive(ring.empty(turn.stage));
+  turn.next();
+}
+
+/// A tile's sums, chain by chain.
+template <class S>
+__device__ void multiply(const Ring<S>& ring, Turn<S>& turn, TakingTurns<S>& turns, int own_row,
+                         int steps, RowScales (&rows)[S::halves],
+                         float (&sum)[S::halves][kColumns / 2]) {
+  float part[kColumns / 2];
+  for (int step = 0; step < steps; ++step) {
+    float scale[S::halves][2];
+#pragma unroll
+    for (int h = 0; h < S::halves; ++h) rows[h].take(step, steps, scale[h]);
+    barrier_wait(ring.full(turn.stage), turn.round);
+#pragma unroll
+    for (int h = 0; h < S::halves; ++h)
+#pragma unroll
+      for (int k = 0; k < kStep; k += S::chunk) {
+        turns.wait();
+        start_chain<S>(ring, turn.stage, own_row + 64 * h, k, S::promotion == 0 && step > 0, part);
+        turns.pass();
+        finish_chain<0>(part);
+        if (S::promotion != 0 || step + 1 == steps)
+          promote<S>(sum[h], part, scale[h], scales_of<S>(ring, turn.stage, k));
+      }
+    leave_stage<S>(ring, turn);
+  }
+}
+
 template <class S>
 __device__ void consume(const Launch& launch, const Ring<S>& ring) {
   const GemmW4a8& p = launch.p;
   const int thread = static_cast<int>(threadIdx.x) % 128;
-  const int own_row = (static_cast<int>(threadIdx.x) / 128 - 1) * 64 * S::halves;  // in the tile
+  const int own = static_cast<int>(threadIdx.x) / 128 - 1;  // warpgroup
+  const int own_row = own * 64 * S::halves;                 // in the tile
   const int steps = static_cast<int>(p.b.padded_k() / kStep);
+  const bool plain_bf16 = p.d_bf16 != nullptr && p.c == nullptr && p.bias == nullptr &&
+                          p.b.n % 4 == 0 && reinterpret_cast<std::uintptr_t>(p.d_bf16) % 8 == 0;
   Turn<S> turn;
+  TakingTurns<S> turns{ring, own};
+  if (own == 1) turns.pass();
   for_tiles<S>(launch, [&](const RowTile& tile, std::int64_t col0) {
-    // The scale factors of the lane's two rows in every half; rows that are not there borrow one.
-    const std::uint8_t* scale_codes[S::halves][2];
-    std::uint8_t next_code[S::halves][2];
-    float sum[S::halves][kColumns / 2];
-    float part[kColumns / 2];
+    const std::int64_t row0 = tile.row0 + own_row;
+    if (row0 >= tile.end) {  // only keeps count
+      for (int step = 0; step < steps; ++step) {
+        barrier_wait(ring.full(turn.stage), turn.round);
+        turns.wait();
+        turns.pass();
+        leave_stage<S>(ring, turn);
+      }
+      return;
+    }
+    float sum[S::halves][kColumns / 2] = {};
+    if constexpr (S::halves == 1) {
+      RowScales rows[1] = {{p, tile, row0, thread, steps}};
+      multiply<S>(ring, turn, turns, own_row, steps, rows, sum);
+    } else {
+      RowScales rows[2] = {{p, tile, row0, thread, steps}, {p, tile, row0 + 64, thread, steps}};
+      multiply<S>(ring, turn, turns, own_row, steps, rows, sum);
+    }
 #pragma unroll
     for (int h = 0; h < S::halves; ++h) {
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const std::int64_t row = tile.row0 + own_row + 64 * h + wgmma_place(thread, 2 * i).row;
-        scale_codes[h][i] = p.a_scales + min(row, tile.end - 1) * steps;
-        next_code[h][i] = __ldg(scale_codes[h][i]);
+      const std::int64_t first = row0 + 64 * h;
+      if (plain_bf16 && first + 64 <= tile.end && col0 + kColumns <= p.b.n) {
+        store_inside_bf16(p, first, col0, sum[h]);
+        continue;
       }
-#pragma unroll
-      for (float& s : sum[h]) s = 0.0F;
-    }
-    // A warpgroup whose rows lie beyond the tile's end only keeps count.
-    const bool has_rows = tile.row0 + own_row < tile.end;
-    for (int step = 0; step < steps; ++step) {
-      float row_scale[S::halves][2];
-#pragma unroll
-      for (int h = 0; h < S::halves; ++h)
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          row_scale[h][i] = decode_e8m0(next_code[h][i]);
-          if (step + 1 < steps) next_code[h][i] = __ldg(scale_codes[h][i] + step + 1);
-        }
-      barrier_wait(ring.full(turn.stage), turn.round);
-      const float* scales = ring.scales(turn.stage);
-      if (has_rows) {
-        const std::uint64_t b = swizzled_descriptor(shared_address(ring.b(turn.stage)));
-        const std::uint64_t a =
-            swizzled_descriptor(shared_address(ring.a(turn.stage) + own_row * kStep));
-#pragma unroll
-        for (int h = 0; h < S::halves; ++h)
-#pragma unroll
-          for (int k = 0; k < kStep; k += S::chunk) {
-            wgmma_fence();
-#pragma unroll
-            for (int u = k; u < k + S::chunk; u += kUnitStep)
-              wgmma_e4m3<kColumns>(part, a + (h * 64 * kStep + u) / 16, b + u / 16,
-                                   S::promotion == 0 ? u > 0 || step > 0 : u > k);
-            wgmma_commit();
-            wgmma_wait<0>();
-            if constexpr (S::promotion != 0)
-              promote<S>(sum[h], part, row_scale[h],
-                         scales + (S::scale_rows == 1 ? 0 : k / 32 * kColumns));
-          }
-        if constexpr (S::promotion == 0)
-          if (step + 1 == steps) promote<S>(sum[0], part, row_scale[0], scales);
-      }
-      __syncwarp();
-      if (thread % 32 == 0) barrier_arrive(ring.empty(turn.stage));
-      turn.next();
-    }
-    if (!has_rows) return;
-#pragma unroll
-    for (int h = 0; h < S::halves; ++h)
 #pragma unroll
       for (int i = 0; i < kColumns / 2; i += 2) {
         const FragmentPlace place = wgmma_place(thread, i);
-        const std::int64_t row = tile.row0 + own_row + 64 * h + place.row;
+        const std::int64_t row = first + place.row;
         const std::int64_t col = col0 + place.column;
         const float pair[2] = {sum[h][i], sum[h][i + 1]};
         if (row < tile.end && col < p.b.n) store(p, row, col, pair, col + 1 < p.b.n);
       }
+    }
   });
 }
 
@@ -269,6 +375,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       barrier_init(ring.full(i), 1);
       barrier_init(ring.empty(i), kConsumers * 4);  // each warp
     }
+    for (int i = 0; i < kConsumers; ++i) barrier_init(ring.turn(i), 4);
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
   __syncthreads();
@@ -359,7 +466,10 @@ const char* declines(W4a8Tactic tactic, const GemmW4a8& p) {
 
 W4a8Tactic choose_w4a8(const GemmW4a8& p) {
   constexpr std::int64_t enough = 132;  // tiles for the multiprocessors of an H100
-  const bool large = (p.m + 255) / 256 * ((p.b.n + 127) / 128) >= enough;
+  // Large tiles need more of both operands at a time; with long rows the cache does not hold them
+  // (measured at k = 18432: 802 TFLOP/s to 919; at 2048 to 8192 they win by a tenth).
+  constexpr std::int64_t longest = 12288;
+  const bool large = p.b.k <= longest && (p.m + 255) / 256 * ((p.b.n + 127) / 128) >= enough;
   return large && declines(W4a8Tactic::tile256x128, p) == nullptr ? W4a8Tactic::tile256x128
                                                                   : W4a8Tactic::tile128x128;
 }
