@@ -2,10 +2,7 @@
 // W4A16 for large m on Hopper. The product is computed transposed: the weights are the A operand of
 // wgmma, which may come from registers, so FP4 becomes bf16 without a trip through shared memory;
 // the activations are B and arrive by the tensor copy engine. Two warpgroups own the weight rows;
-// one converts its fragments while the matrix unit works for the other. Where there are few tiles,
-// a cluster of blocks cuts k and adds its sums in one fixed order.
-#include <cooperative_groups.h>
-
+// one converts its fragments while the matrix unit works for the other.
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/fp4_registers.cuh"
 #include "kernels/cuda/gemm_w4a16.cuh"
@@ -22,24 +19,19 @@ constexpr int kThreads = 256;  // no warp of its own for the copies: that leaves
 
 /// A block's part of the product: `columns` rows of activations by 64 * row_tiles weight rows for
 /// each of two warpgroups. Twice the weight rows halve the bytes of activations per product.
-/// `ahead`: steps of weights on their way to registers, which few products must wait for.
-template <int columns_, int row_tiles_, int ahead_>
+template <int columns_, int row_tiles_>
 struct Shape {
-  static constexpr int columns = columns_, row_tiles = row_tiles_, ahead = ahead_;
+  static constexpr int columns = columns_, row_tiles = row_tiles_;
   static constexpr int rows = 128 * row_tiles;
   static constexpr int stages = 8;
   static constexpr int stage_bytes = columns * kStep * 2;
-  static constexpr int shared = stages * stage_bytes + 1024 + 16 * stages + 16;
-  // A block's sums, where a cluster adds them, lie where the activations were.
-  static constexpr int sum_pitch = rows + 4;
-  static constexpr bool cuts_k = 4 * columns * sum_pitch <= stages * stage_bytes;
+  static constexpr int shared = stages * stage_bytes + 1024 + 16 * stages;
 };
 
 struct Launch {
   GemmW4a16 p;
   const RowTile* tiles;  ///< null: one group, tiles in order
   unsigned row_tiles, col_tiles;
-  unsigned cluster;  ///< blocks that cut k
 };
 
 #if ASSAY_HAS_WGMMA
@@ -50,22 +42,19 @@ struct Packed {
   std::uint32_t scales[2];
 };
 
-/// `rows`: where the two rows begin, in bytes of codes; their scale factors begin at the same place
-/// divided by the bytes of codes that share one.
 template <Fp4Weights format>
-__device__ Packed load_packed(const std::uint8_t* codes, const std::uint8_t* scales,
-                              const std::uint32_t (&rows)[2], std::uint32_t k) {
+__device__ Packed load_packed(const std::uint8_t* const (&codes)[2],
+                              const std::uint8_t* const (&scales)[2], std::int64_t k) {
   Packed w;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    const std::uint32_t at = rows[half] + k / 2;
-    const auto* from = reinterpret_cast<const uint4*>(codes + at);
+    const auto* from = reinterpret_cast<const uint4*>(codes[half] + k / 2);
     const uint4 low = __ldg(from);
     const uint4 high = __ldg(from + 1);
     const std::uint32_t words[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
 #pragma unroll
     for (int i = 0; i < 8; ++i) w.codes[half][i] = words[i];
-    const std::uint8_t* scale = scales + at / (fp4_group<format> / 2);
+    const std::uint8_t* scale = scales[half] + k / fp4_group<format>;
     if constexpr (format == Fp4Weights::nvfp4)
       w.scales[half] = __ldg(reinterpret_cast<const std::uint32_t*>(scale));
     else
@@ -97,14 +86,13 @@ template <class S>
 struct Pipeline {
   const CUtensorMap* activations;
   unsigned char* buffers;
-  std::uint64_t *full, *empty, *turns;
-  int row, begin, steps;  ///< `steps` from `begin` on are this block's; arguments count from there
+  std::uint64_t *full, *empty;
+  int row, steps;
 
   __device__ void fetch(int step) const {
     const int stage = step % S::stages;
     barrier_expect(full + stage, S::stage_bytes);
-    copy_box(activations, full + stage, buffers + stage * S::stage_bytes, (begin + step) * kStep,
-             row);
+    copy_box(activations, full + stage, buffers + stage * S::stage_bytes, step * kStep, row);
   }
   /// By one thread, once it is done with `step`: the stage of the step before, which the other
   /// warpgroup should have left too, gets the next step that is not on its way.
@@ -115,45 +103,6 @@ struct Pipeline {
     fetch(free + S::stages);
   }
 };
-
-/// The sums of a cluster's blocks to shared memory, then each block's share of the outputs from all
-/// of them, in the order of k.
-template <class S>
-__device__ void add_in_cluster(const Launch& launch, const RowTile& tile, std::int64_t col0,
-                               float factor, const float (&sum)[S::row_tiles][S::columns / 2],
-                               float* sums) {
-  namespace cg = cooperative_groups;
-  const GemmW4a16& p = launch.p;
-  const cg::cluster_group cluster = cg::this_cluster();
-  const int thread = static_cast<int>(threadIdx.x);
-  const int own_row = thread / 128 * (64 * S::row_tiles) + thread % 128 / 32 * 16 + thread % 32 / 4;
-  __syncthreads();  // the activations there have been multiplied
-#pragma unroll
-  for (int t = 0; t < S::row_tiles; ++t)
-#pragma unroll
-    for (int i = 0; i < S::columns / 2; ++i)
-      sums[(i / 4 * 8 + thread % 4 * 2 + i % 2) * S::sum_pitch + own_row + 64 * t + i % 4 / 2 * 8] =
-          sum[t][i];
-  cluster.sync();
-  const int share = S::rows / static_cast<int>(launch.cluster);
-  const int first = share * static_cast<int>(cluster.block_rank());
-  for (int i = thread; i < share * S::columns; i += kThreads) {
-    const int row = first + i % share;
-    const int column = i / share;
-    if (tile.row0 + column >= tile.end || col0 + row >= p.n) continue;
-    float total = 0.0F;
-    for (unsigned block = 0; block < launch.cluster; ++block)
-      total += cluster.map_shared_rank(sums, block)[column * S::sum_pitch + row];
-    store_w4a16(p, factor, tile.row0 + column, col0 + row, total);
-  }
-  cluster.sync();  // others read these sums
-}
-
-/// Lets the warpgroup of this barrier give the matrix unit work; by all warps of the other.
-__device__ void pass_turn(std::uint64_t* turn) {
-  __syncwarp();
-  if (threadIdx.x % 32 == 0) barrier_arrive(turn);
-}
 
 template <class S, Fp4Weights format>
 __device__ void consume(const Launch& launch, const RowTile& tile, std::int64_t col0,
@@ -166,70 +115,48 @@ __device__ void consume(const Launch& launch, const RowTile& tile, std::int64_t 
   // The weight row of the lane's first fragment row; a warpgroup's row tiles follow by 64.
   const std::int64_t row =
       col0 + warp / 4 * (64 * S::row_tiles) + warp % 4 * 16 + threadIdx.x % 32 / 4;
-  // Of the group's matrix; 32 bits hold the places in it (w4a16_wgmma_takes).
-  const std::uint8_t* codes = p.b_codes + tile.group * p.n * (p.k / 2);
-  const std::uint8_t* scales = p.b_scales + tile.group * p.n * (p.k / fp4_group<format>);
-  std::uint32_t rows[S::row_tiles][2];
-  Packed packed[S::ahead][S::row_tiles];
+  const std::uint8_t* codes[S::row_tiles][2];
+  const std::uint8_t* scales[S::row_tiles][2];
+  Packed packed[S::row_tiles];
   std::uint32_t a[S::row_tiles][4][4];
   float sum[S::row_tiles][columns / 2];
 #pragma unroll
   for (int t = 0; t < S::row_tiles; ++t) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      rows[t][half] = static_cast<std::uint32_t>(min(row + 64 * t + 8 * half, p.n - 1) * (p.k / 2));
+      const std::int64_t inside = tile.group * p.n + min(row + 64 * t + 8 * half, p.n - 1);
+      codes[t][half] = p.b_codes + inside * (p.k / 2);
+      scales[t][half] = p.b_scales + inside * (p.k / fp4_group<format>);
     }
+    packed[t] = load_packed<format>(codes[t], scales[t], 0);
 #pragma unroll
     for (float& s : sum[t]) s = 0.0F;
   }
-  const auto load = [&](Packed(&to)[S::row_tiles], int step) {
-    if (step >= pipeline.steps) return;
+  for (int step = 0; step < pipeline.steps; ++step) {
+    const int stage = step % S::stages;
 #pragma unroll
-    for (int t = 0; t < S::row_tiles; ++t)
-      to[t] = load_packed<format>(codes, scales, rows[t],
-                                  static_cast<std::uint32_t>(pipeline.begin + step) * kStep);
-  };
-#pragma unroll
-  for (int i = 0; i < S::ahead; ++i) load(packed[i], i);
-  const int own = warp / 4;
-  unsigned parity = 0;
-  if (own == 1) pass_turn(pipeline.turns);
-  for (int first = 0; first < pipeline.steps; first += S::ahead)
-#pragma unroll
-    for (int u = 0; u < S::ahead; ++u) {
-      const int step = first + u;
-      if (step >= pipeline.steps) break;
-      const int stage = step % S::stages;
-#pragma unroll
-      for (int t = 0; t < S::row_tiles; ++t) convert<format>(packed[u][t], pick, a[t]);
-      load(packed[u], step + S::ahead);
-      barrier_wait(pipeline.full + stage, step / S::stages & 1);
-      const std::uint64_t b =
-          swizzled_descriptor(shared_address(pipeline.buffers + stage * S::stage_bytes));
-      // A warp that multiplies fragments in its registers does nothing else: while one warpgroup's
-      // are multiplied, the other one's are made.
-      barrier_wait(pipeline.turns + own, parity);
-      parity ^= 1;
-      wgmma_fence();
-#pragma unroll
-      for (int k = 0; k < 4; ++k)
-#pragma unroll
-        for (int t = 0; t < S::row_tiles; ++t)
-          wgmma_bf16<columns>(sum[t], a[t][k], b + k * (32 >> 4));
-      wgmma_commit();
-      pass_turn(pipeline.turns + 1 - own);
-      wgmma_wait<0>();
-      if (threadIdx.x % 32 == 0) barrier_arrive(pipeline.empty + stage);
-      if (threadIdx.x == 0) pipeline.refill(step);
+    for (int t = 0; t < S::row_tiles; ++t) {
+      convert<format>(packed[t], pick, a[t]);
+      if (step + 1 < pipeline.steps)
+        packed[t] = load_packed<format>(codes[t], scales[t], std::int64_t{step + 1} * kStep);
     }
+    barrier_wait(pipeline.full + stage, step / S::stages & 1);
+    const std::uint64_t b =
+        swizzled_descriptor(shared_address(pipeline.buffers + stage * S::stage_bytes));
+    wgmma_fence();
+#pragma unroll
+    for (int k = 0; k < 4; ++k)
+#pragma unroll
+      for (int t = 0; t < S::row_tiles; ++t)
+        wgmma_bf16<columns>(sum[t], a[t][k], b + k * (32 >> 4));
+    wgmma_commit();
+    wgmma_wait<0>();
+    if (threadIdx.x % 128 == 0) barrier_arrive(pipeline.empty + stage);
+    if (threadIdx.x == 0) pipeline.refill(step);
+  }
 
-  const float tensor_scale =
-      p.group_scales != nullptr ? p.group_scales[tile.group] : p.tensor_scale;
-  const float factor = p.alpha * tensor_scale;
-  if constexpr (S::cuts_k)
-    if (launch.cluster > 1)
-      return add_in_cluster<S>(launch, tile, col0, factor, sum,
-                               reinterpret_cast<float*>(pipeline.buffers));
+  const float factor =
+      p.alpha * (p.group_scales != nullptr ? p.group_scales[tile.group] : p.tensor_scale);
 #pragma unroll
   for (int t = 0; t < S::row_tiles; ++t)
 #pragma unroll
@@ -251,10 +178,8 @@ __global__ void __launch_bounds__(kThreads, 1)
                                                    1024 * 1024);
   auto* full = reinterpret_cast<std::uint64_t*>(buffers + S::stages * S::stage_bytes);
   auto* empty = full + S::stages;
-  auto* turns = empty + S::stages;  // of the two warpgroups
 
-  const TilePlace place =
-      tile_place(blockIdx.x / launch.cluster, launch.row_tiles, launch.col_tiles, kAcross);
+  const TilePlace place = tile_place(blockIdx.x, launch.row_tiles, launch.col_tiles, kAcross);
   const std::int64_t first = std::int64_t{place.row} * S::columns;
   const RowTile tile = launch.tiles != nullptr
                            ? launch.tiles[place.row]
@@ -263,20 +188,17 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (threadIdx.x == 0) {
     for (int i = 0; i < S::stages; ++i) {
       barrier_init(full + i, 1);
-      barrier_init(empty + i, kThreads / 32);
+      barrier_init(empty + i, 2);
     }
-    for (int i = 0; i < 2; ++i) barrier_init(turns + i, 4);
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
   __syncthreads();
-  const int steps = static_cast<int>(launch.p.k / kStep);
-  const int parts = static_cast<int>(launch.cluster);
-  const int part = static_cast<int>(blockIdx.x % launch.cluster);
-  const int begin = steps * part / parts;
-  const Pipeline<S> pipeline{&activations, buffers,
-                             full,         empty,
-                             turns,        static_cast<int>(tile.row0),
-                             begin,        steps * (part + 1) / parts - begin};
+  const Pipeline<S> pipeline{&activations,
+                             buffers,
+                             full,
+                             empty,
+                             static_cast<int>(tile.row0),
+                             static_cast<int>(launch.p.k / kStep)};
   if (threadIdx.x == 0)
     for (int step = 0; step < min(S::stages, pipeline.steps); ++step) pipeline.fetch(step);
   consume<S, format>(launch, tile, std::int64_t{place.col} * S::rows, pipeline);
@@ -290,32 +212,16 @@ void start(const Launch& launch, cudaStream_t stream) {
         "gemm_w4a16_wgmma");
   const CUtensorMap map = tensor_map(CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, launch.p.a, launch.p.m,
                                      launch.p.k, S::columns, kStep);
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(launch.row_tiles * launch.col_tiles * launch.cluster);
-  config.blockDim = dim3(kThreads);
-  config.dynamicSmemBytes = S::shared;
-  config.stream = stream;
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim = {launch.cluster, 1, 1};
-  config.attrs = &cluster;
-  config.numAttrs = 1;
-  check(cudaLaunchKernelEx(&config, kernel, launch, map), "gemm_w4a16_wgmma");
+  kernel<<<launch.row_tiles * launch.col_tiles, kThreads, S::shared, stream>>>(launch, map);
+  check(cudaGetLastError(), "gemm_w4a16_wgmma");
 }
 
 template <class S>
 void start(const GemmW4a16& p, const RowTile* tiles, std::int64_t count, cudaStream_t stream) {
-  Launch launch{
+  const Launch launch{
       p, tiles,
       static_cast<unsigned>(tiles != nullptr ? count : (p.m + S::columns - 1) / S::columns),
-      static_cast<unsigned>((p.n + S::rows - 1) / S::rows), 1};
-  // One wave of blocks, each with enough of k to be worth its start.
-  constexpr unsigned wave = 132;
-  constexpr std::int64_t fewest_steps = 16;
-  if (S::cuts_k && tiles == nullptr)
-    while (launch.cluster < 8 && launch.row_tiles * launch.col_tiles * launch.cluster * 2 <= wave &&
-           p.k / kStep >= fewest_steps * launch.cluster * 2)
-      launch.cluster *= 2;
+      static_cast<unsigned>((p.n + S::rows - 1) / S::rows)};
   if (p.weights == Fp4Weights::nvfp4)
     start<S, Fp4Weights::nvfp4>(launch, stream);
   else
@@ -334,8 +240,8 @@ bool w4a16_wgmma_takes(const GemmW4a16& p) {
     return reinterpret_cast<std::uintptr_t>(at) % to == 0;
   };
   return major == 9 && p.m >= 1 && p.n >= 1 && p.k >= kStep && p.k % kStep == 0 &&
-         p.m < 1LL << 31 && p.k < 1LL << 31 && p.n * (p.k / 2) < 1LL << 32 && aligned(p.a, 16) &&
-         aligned(p.b_codes, 16) && aligned(p.b_scales, 4);
+         p.m < 1LL << 31 && p.k < 1LL << 31 && aligned(p.a, 16) && aligned(p.b_codes, 16) &&
+         aligned(p.b_scales, 4);
 }
 
 void launch_w4a16_wgmma(int columns, int rows, const GemmW4a16& p, cudaStream_t stream) {
@@ -345,11 +251,11 @@ void launch_w4a16_wgmma(int columns, int rows, const GemmW4a16& p, cudaStream_t 
 void launch_w4a16_wgmma_grouped(int columns, int rows, const GemmW4a16& p, const RowTile* tiles,
                                 std::int64_t count, cudaStream_t stream) {
   if (rows == 256)
-    start<Shape<128, 2, 1>>(p, tiles, count, stream);
+    start<Shape<128, 2>>(p, tiles, count, stream);
   else if (columns == 128)
-    start<Shape<128, 1, 2>>(p, tiles, count, stream);
+    start<Shape<128, 1>>(p, tiles, count, stream);
   else
-    start<Shape<64, 1, 6>>(p, tiles, count, stream);
+    start<Shape<64, 1>>(p, tiles, count, stream);
 }
 
 }  // namespace assay::kernels::cuda
