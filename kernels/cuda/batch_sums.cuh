@@ -8,7 +8,17 @@
 #include "kernels/cuda/fp4_registers.cuh"
 #include "kernels/cuda/gemm_w4a16.cuh"
 
+// Clusters are of sm_90 and later: before that these kernels are empty, and not launched.
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+#define ASSAY_HAS_CLUSTERS 1
+#else
+#define ASSAY_HAS_CLUSTERS 0
+#pragma nv_diag_suppress 177  // functions that only the empty kernels would call
+#endif
+
 namespace assay::kernels::cuda {
+
+#if ASSAY_HAS_CLUSTERS
 
 /// `sum`: fragments of mma.m16n8k16 of a warp's 16 * S::row_tiles weight rows. `shared` has
 /// 4 * S::k_warps * S::columns * S::sum_pitch bytes that nobody else needs; all threads call it.
@@ -52,5 +62,7 @@ __device__ void add_and_store(const GemmW4a16& p, float* sums, std::int64_t row0
   }
   if constexpr (S::cluster > 1) cg::this_cluster().sync();  // others read these sums
 }
+
+#endif
 
 }  // namespace assay::kernels::cuda

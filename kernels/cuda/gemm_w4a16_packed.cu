@@ -160,6 +160,7 @@ __device__ void multiply_tile(const Tile<format>& w, const uint4* panel, int til
 
 template <class S, Fp4Weights format>
 __global__ void __launch_bounds__(S::threads) packed_kernel(GemmW4a16 p) {
+#if ASSAY_HAS_CLUSTERS
   extern __shared__ uint4 shared[];
   const int lane = threadIdx.x % 32;
   const int row_warp = threadIdx.x / 32 % S::row_warps;
@@ -198,6 +199,7 @@ __global__ void __launch_bounds__(S::threads) packed_kernel(GemmW4a16 p) {
       }
   }
   add_and_store<S>(p, reinterpret_cast<float*>(shared), row0, rank, row_warp, k_warp, sum);
+#endif
 }
 
 template <class S, Fp4Weights format>
