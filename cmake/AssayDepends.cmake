@@ -28,7 +28,7 @@ if(ASSAY_TESTS)
   find_package(GTest REQUIRED)
 endif()
 
-set(ASSAY_CUDA_ARCHITECTURES "90a;100a;120a" CACHE STRING "GPU targets, compiled to machine code each")
+set(ASSAY_CUDA_ARCHITECTURES "80;90a;100a;120a" CACHE STRING "GPU targets, compiled to machine code each")
 set(ASSAY_HAVE_CUDA OFF)
 if(ASSAY_CUDA STREQUAL "OFF")
   assay_say("CUDA: off (ASSAY_CUDA=OFF)")

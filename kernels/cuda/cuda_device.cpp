@@ -40,12 +40,13 @@ class CudaDevice final : public TypedDevice {
 
   std::vector<Claim> claims() const override {
     std::vector<Claim> all = cuda::quantizer_claims();
-    // The bf16 tensor cores of sm_90, sm_100 and sm_120 keep 25 fraction bits and truncate.
+    // The bf16 tensor cores of sm_90, sm_100 and sm_120 keep 25 fraction bits and truncate, those
+    // of sm_80 to sm_89 keep 24 (simulator/mma/table.h).
     for (const formats::BlockFormat* format : {&formats::nvfp4, &formats::mxfp4_rceil})
       all.push_back({.operation = "gemm",
                      .b = format,
                      .accumulator = Accumulator::truncating,
-                     .fraction_bits = 25,
+                     .fraction_bits = major_ < 9 ? 24 : 25,
                      .k_multiple = format->block.cols});
     for (const Claim& claim : cuda::fp4_claims()) all.push_back(claim);
     for (auto* more : {&cuda::w4a8_claims, &cuda::grouped_w4a16_claims})

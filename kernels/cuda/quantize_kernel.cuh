@@ -16,6 +16,16 @@ constexpr int kQuantizeThreads = 256;
 constexpr int kAhead = 2;  // pieces of a row that a thread loads at once
 constexpr unsigned kInfinityBits = 0x7F800000U;
 
+/// Of each 16 bits the larger. One instruction since sm_90.
+__device__ inline unsigned max_halves(unsigned a, unsigned b) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm("max.u16x2 %0, %0, %1;" : "+r"(a) : "r"(b));
+  return a;
+#else
+  return __vmaxu2(a, b);
+#endif
+}
+
 /// 32 bytes of a row.
 template <class In>
 struct Piece {
@@ -34,8 +44,7 @@ struct Piece {
       for (const unsigned word : words) largest = max(largest, word & 0x7FFFFFFFU);
     } else {
 #pragma unroll
-      for (const unsigned word : words)
-        asm("max.u16x2 %0, %0, %1;" : "+r"(largest) : "r"(word & 0x7FFF7FFFU));
+      for (const unsigned word : words) largest = max_halves(largest, word & 0x7FFF7FFFU);
       largest = max(largest << 16, largest & 0xFFFF0000U);
     }
     return largest;
