@@ -9,6 +9,7 @@
 #include "kernels/cpu/rows.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/quantize.cuh"
+#include "kernels/cuda/quantize_cvt.cuh"
 
 namespace assay::kernels::cuda {
 namespace {
@@ -103,7 +104,9 @@ Status run_stochastic(const Claim& claim, const assay_dut_call& call, Mutant mut
   const RandomSource source{given ? random.data() : nullptr,
                             static_cast<std::int64_t>(words.size()), call.seed, claim.random_bits};
   quantize_with(order, out.task(input.data(), q.rows, q.cols, q), [&](const QuantizeTask& task) {
-    if (!launch_quantize_stochastic_mutant(mutant, task, source, nullptr))
+    if (claim.random == ASSAY_DUT_RANDOM_OPAQUE)
+      launch_quantize_cvt_stochastic(order, task, call.seed, nullptr);
+    else if (!launch_quantize_stochastic_mutant(mutant, task, source, nullptr))
       launch_quantize_stochastic(order, task, source, nullptr);
   });
   out.copy_to(q);
@@ -185,6 +188,12 @@ std::vector<Claim> quantizer_claims() {
         if (!row.everywhere && std::string_view(operation) != "quantize") continue;
         Claim claim{.operation = operation, .a = row.format, .scale_layout = layout};
         claim.flags |= ASSAY_DUT_STRIDES;
+        // The twin that rounds by an instruction is a second way to the same result.
+        if (claim.operation == "quantize" && takes_cvt(row.order) && has_e2m1_cvt()) {
+          claim.tactics = 2;
+          all.push_back(claim);
+          claim.tactic = 1;
+        }
         all.push_back(std::move(claim));
       }
   return all;
@@ -198,7 +207,9 @@ Status run_quantize(const Claim& claim, std::span<const float> x, BlockScaledTen
   DeviceTensor result(out);
   quantize_with(row->order, result.task(input.data(), out.rows, out.cols, out),
                 [&](const QuantizeTask& task) {
-                  if (!launch_quantize_mutant(mutant, task, nullptr))
+                  if (claim.tactic == 1)
+                    launch_quantize_cvt(row->order, task, nullptr);
+                  else if (!launch_quantize_mutant(mutant, task, nullptr))
                     launch_quantize(row->order, task, nullptr);
                 });
   result.copy_to(out);
@@ -232,7 +243,15 @@ std::vector<Claim> requantizer_claims() {
                                    RandomRow{ASSAY_DUT_RANDOM_WORDS, 16, ".words"},
                                    RandomRow{ASSAY_DUT_RANDOM_WORDS, 3, ".words3"}};
   std::vector<Claim> all = claims_of("transpose_requantize");
-  for (const Claim& plain : claims_of("stochastic_quantize"))
+  for (const Claim& plain : claims_of("stochastic_quantize")) {
+    if (takes_cvt(find_quantized(plain.a)->order) && has_e2m1_cvt_rs()) {
+      Claim claim = plain;
+      claim.rounding = formats::RoundingMode::stochastic;
+      claim.random = ASSAY_DUT_RANDOM_OPAQUE;
+      claim.random_bits = 8;
+      claim.name += ".cvt";
+      all.push_back(std::move(claim));
+    }
     for (const RandomRow& row : random_rows) {
       Claim claim = plain;
       claim.rounding = formats::RoundingMode::stochastic;
@@ -241,6 +260,7 @@ std::vector<Claim> requantizer_claims() {
       claim.name += row.suffix;
       all.push_back(std::move(claim));
     }
+  }
   for (const formats::BlockFormat* format : {&formats::nvfp4, &formats::mxfp4_rceil}) {
     Claim claim{.operation = "layout", .a = format};
     claim.flags |= ASSAY_DUT_STRIDES;

@@ -29,20 +29,25 @@ has() {
     [ "$count" -gt 0 ] || wrong=$((wrong + 1))
   done
 }
-# lacks TARGET FILE: the kernel is empty there.
+# lacks TARGET FILE: its kernels are there for TARGET, and have none of these.
 lacks() {
+  local code
   [[ ,$targets, == *,$1,* ]] || return 0
-  if sass "$1" "$2" | grep -E 'OMMA|UTC|LDTM'; then
-    echo "sm_$1 $2: has what it should not"
+  code=$(sass "$1" "$2")
+  if ! grep -q 'Function :' <<< "$code" || grep -E 'OMMA|UTC|LDTM|SATFINITE\.E2M1' <<< "$code"; then
+    echo "sm_$1 $2: has what it should not, or nothing at all"
     wrong=$((wrong + 1))
   fi
 }
 objects=("$@")
 has 120a gemm_fp4_mma_sync.cu 'OMMA\.SF\.16864\.F32\.E2M1\.E2M1\.UE4M3\.4X ' 'OMMA\.SF\.16864\.F32\.E2M1\.E2M1\.E8 ' 'LDGSTS\.'
 has 100a gemm_fp4_tcgen05.cu 'UTCOMMA\.4X ' 'UTCOMMA [^;]' 'UTCCP\.T\.S\.4' 'UTMALDG\.2D' 'UBLKCP' 'LDTM' 'UTCATOMSWS' 'UTCBAR'
+has 100a quantize_cvt.cu 'F2FP\.SATFINITE\.E2M1\.F32\.PACK_AB_MERGE_C ' 'F2FP\.SATFINITE\.E2M1\.F32\.PACK_AB_MERGE_C\.RS '
+has 120a quantize_cvt.cu 'F2FP\.SATFINITE\.E2M1\.F32\.PACK_AB_MERGE_C '
 lacks 100a gemm_fp4_mma_sync.cu
 lacks 120a gemm_fp4_tcgen05.cu
 lacks 90a gemm_fp4_mma_sync.cu
 lacks 90a gemm_fp4_tcgen05.cu
+lacks 90a quantize_cvt.cu
 [ "$checked" -gt 0 ] || { echo "skipped: this build has no target with FP4 instructions"; exit 77; }
 [ "$wrong" -eq 0 ]
