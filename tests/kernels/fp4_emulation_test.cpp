@@ -27,12 +27,9 @@ std::uint32_t word_at(const std::vector<std::uint8_t>& memory, int byte) {
   return word;
 }
 
-/// The kernel of gemm_fp4_mma_sync.cu, block by block. `swap_quads`: a fault, scale factors of B
-/// from the wrong lane.
-template <Fp4Kind kind>
-void emulate_warps(const MmaModel& model, const Fp4Problem& problem, const GemmFp4& p,
-                   bool swap_quads = false) {
-  using Plan = Fp4Warps<kind>;
+/// The kernel of gemm_fp4_mma_sync.cu with this plan, block by block.
+template <Fp4Kind kind, class Plan = Fp4Warps<kind>>
+void emulate_warps(const MmaModel& model, const Fp4Problem& problem, const GemmFp4& p) {
   for (std::int64_t row0 = 0; row0 < p.m; row0 += Plan::tile)
     for (std::int64_t col0 = 0; col0 < p.n; col0 += Plan::tile) {
       std::vector<std::array<std::array<std::uint32_t[32][4], 4>, 4>> sum(Plan::warps);
@@ -67,7 +64,7 @@ void emulate_warps(const MmaModel& model, const Fp4Problem& problem, const GemmF
                 }
                 tests::warp_multiply(model, fp4_scales(kind), w, Plan::byte_id(step),
                                      Plan::thread_id_a(i), Plan::byte_id(step),
-                                     Plan::thread_id_b(j) ^ (swap_quads ? 1 : 0), sum[warp][i][j]);
+                                     Plan::thread_id_b(j), sum[warp][i][j]);
               }
       }
       for (int warp = 0; warp < Plan::warps; ++warp)
@@ -210,13 +207,63 @@ TEST(Fp4Emulation, WithoutKTheEpilogueRemains) {
   }
 }
 
-TEST(Fp4Emulation, NoticesScaleFactorsOfTheNeighbour) {
-  const MmaModel& model = simulator::find_mma_model("sm120.mma.nvfp4.f32");
-  const Fp4Problem problem(Fp4Kind::nvfp4, {16, 16, 64}, 13);
+// Faults of such kernels, as plans. Each changes the result of a product that is otherwise right.
+template <Fp4Kind kind>
+struct NeighboursScale : Fp4Warps<kind> {
+  static int thread_id_b(int j) { return j ^ 1; }
+};
+template <Fp4Kind kind>
+struct SwappedHalves : Fp4Warps<kind> {
+  static int thread_id_a(int i) { return 1 - i % 2; }
+};
+template <Fp4Kind kind>
+struct StaleScale : Fp4Warps<kind> {
+  static int b_scale_word(int warp, int lane, int) {
+    return Fp4Warps<kind>::b_scale_word(warp, lane, 0);
+  }
+  static int byte_id(int) { return 0; }
+};
+template <Fp4Kind kind>
+struct DroppedTail : Fp4Warps<kind> {
+  static typename Fp4Warps<kind>::Copy copy(const GemmFp4& p, std::int64_t row0, std::int64_t col0,
+                                            std::int64_t k0, int i) {
+    GemmFp4 shorter = p;
+    auto copy = Fp4Warps<kind>::copy(p, row0, col0, k0, i);
+    shorter.k -= 32;
+    copy.inside = copy.inside && Fp4Warps<kind>::copy(shorter, row0, col0, k0, i).inside;
+    return copy;
+  }
+};
+template <Fp4Kind kind>
+struct UnswizzledRead : Fp4Warps<kind> {
+  static int a_word(int warp, int lane, int i, int step, int r) {
+    const MmaPlace at = mma_fp4_a(lane, r, 0);
+    return (Fp4Warps<kind>::warp_row(warp) + i * mma_fp4_m + at.row) * 64 +
+           (step * fp4_instruction_k + at.col) / 2;
+  }
+};
+
+template <Fp4Kind kind, class Plan>
+void expect_noticed(const char* fault) {
+  const MmaModel& model = simulator::find_mma_model(kind == Fp4Kind::nvfp4 ? "sm120.mma.nvfp4.f32"
+                                                                           : "sm120.mma.mxfp4.f32");
+  const Fp4Problem problem(kind, {40, 24, 96}, 13);
   std::vector<float> d;
   const GemmFp4 p = problem.device(d);
-  emulate_warps<Fp4Kind::nvfp4>(model, problem, p, true);
-  EXPECT_GT(differences(problem.expected(model, 128), d), 200);
+  emulate_warps<kind, Plan>(model, problem, p);
+  EXPECT_GT(differences(problem.expected(model, 128), d), 100) << fault;
+}
+template <Fp4Kind kind>
+void expect_all_noticed() {
+  expect_noticed<kind, NeighboursScale<kind>>("scale factors of B from the next lane");
+  expect_noticed<kind, SwappedHalves<kind>>("scale factors of A from the other half of the quad");
+  expect_noticed<kind, StaleScale<kind>>("scale factors of the first step for all");
+  expect_noticed<kind, DroppedTail<kind>>("the last 32 of k left out");
+  expect_noticed<kind, UnswizzledRead<kind>>("A read as if its rows were not swizzled");
+}
+TEST(Fp4Emulation, NoticesFaults) {
+  expect_all_noticed<Fp4Kind::nvfp4>();
+  expect_all_noticed<Fp4Kind::mxfp4>();
 }
 
 }  // namespace
