@@ -28,7 +28,7 @@ using proptests::MutantRun;
 struct Options {
   std::string target, truth, only;
   std::uint64_t seed = 1;
-  bool head_to_head = false;
+  bool head_to_head = false, list = false;
   Outputs outputs;
 };
 
@@ -214,6 +214,12 @@ ExitCode run(const Options& options) {
   if (options.head_to_head) return compare_suites(options);
   options.outputs.require_writable();
   const bool gpu = options.target == "cuda";
+  if (options.list) {
+    if (!options.target.empty() && !gpu)
+      throw std::invalid_argument("--list is of this tree's mutants: give cuda or nothing");
+    for (const Subject& s : gpu ? of_gpu() : of_this_tree()) fmt::print("{}\n", s.id);
+    return ExitCode::pass;
+  }
   if (std::string reason; gpu && kernels::open_device(options.target, reason) == nullptr) {
     fmt::print(stderr, "assay: not_supported: {}; none of the {} GPU mutants ran\n", reason,
                kernels::cuda_mutants().size());
@@ -272,6 +278,7 @@ Action declare_mutants(CLI::App& app) {
                  "what is wrong with the entries of the plugin: {\"entry\": [\"hypothesis\", ..]}");
   app.add_flag("--head-to-head", options->head_to_head,
                "the wrong kernels of this tree under the criteria of public test suites");
+  app.add_flag("--list", options->list, "the ids of this tree's mutants, or of cuda's; none runs");
   app.add_option("--only", options->only, "this mutant or entry alone");
   app.add_option("--seed", options->seed, "of the cases (default 1)");
   options->outputs.declare_json(app);

@@ -90,7 +90,7 @@ struct Weight {
   /// block.
   [[nodiscard]] bool inside() const { return std::fabs(w) <= max_element * std::fabs(s); }
   [[nodiscard]] bool strictly_inside() const { return std::fabs(w) < max_element * std::fabs(s); }
-  [[nodiscard]] float u() const { return w == 0.0 ? 0.0F : static_cast<float>(w / s); }
+  [[nodiscard]] float u() const { return w == 0.0 ? 0.0F : static_cast<float>(w * (1.0 / s)); }
   [[nodiscard]] double clipped() const {
     return std::copysign(max_element, std::signbit(s) ? -w : w);
   }
@@ -121,7 +121,7 @@ float dge_slope(float u) {
   const float z = std::fabs(2.0F * (magnitude - edges[bin]) / width - 1.0F);
   // The cap begins at z = 0.034. The power is the GPU kernels': the same bits everywhere.
   if (z < 0x1p-5F) return 3.0F;
-  return std::min(3.0F, static_cast<float>(0.2 * cuda::minus_four_fifths(z)));
+  return z == 1.0F ? 0.2F : std::min(3.0F, 0.2F * cuda::minus_four_fifths(z));
 }
 
 /// What the estimator makes of a gradient that passes.
@@ -139,7 +139,7 @@ double scale_term(const Weight& weight, Estimator estimator, float g) {
   if (estimator == Estimator::pact)
     return weight.strictly_inside() || weight.w == 0.0 ? 0.0 : g * weight.clipped();
   if (!weight.inside()) return g * weight.clipped();
-  return g * (weight.s == 0.0 ? 0.0 : weight.q - weight.w / weight.s);
+  return g * (weight.s == 0.0 ? 0.0 : weight.q - weight.w * (1.0 / weight.s));
 }
 
 /// The sum of a block's terms in the order of the GPU kernels, whose lanes hold four weights each:

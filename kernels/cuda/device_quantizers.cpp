@@ -72,9 +72,11 @@ struct DeviceTensor {
  private:
   static std::size_t sized(BlockScaledTensor& out) {
     out.codes.assign(static_cast<std::size_t>(out.rows * cpu::row_bytes(out.cols)), 0);
-    out.scales.assign(static_cast<std::size_t>(cpu::scale_count(out.scale_layout, out.rows,
-                                                                scale_index(out).blocks_per_row)),
-                      0);
+    const std::int64_t down = out.format->block.rows;
+    out.scales.assign(
+        static_cast<std::size_t>(cpu::scale_count(out.scale_layout, (out.rows + down - 1) / down,
+                                                  scale_index(out).blocks_per_row)),
+        0);
     return out.codes.size();
   }
 };

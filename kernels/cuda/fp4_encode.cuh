@@ -80,7 +80,12 @@ ASSAY_HOST_DEVICE inline std::uint32_t encode_e2m1_stochastic(float x, std::uint
   const std::uint32_t binade = bits_of(e2m1_binade(a));
   // 2^(n + 1 - e), from the exponent field 127 + e of the binade.
   const float to_steps = float_of(static_cast<std::uint32_t>(255 + n) * (1U << 23) - binade);
+#ifdef __CUDA_ARCH__
+  // 2^23 + T, rounded toward zero to the units that floats have there.
+  const std::uint32_t steps = __float_as_uint(__fmaf_rz(a, to_steps, 0x1p23F)) & 0x7FFFFFU;
+#else
   const auto steps = static_cast<std::uint32_t>(a * to_steps);
+#endif
   const std::uint32_t magnitude = ((steps + word) >> n) + 2 * ((binade >> 23) - 127);
   return magnitude | (bits_of(x) >> 31) << 3;
 }

@@ -79,7 +79,7 @@ struct FromAmax {
   __device__ explicit FromAmax(const unsigned* amax_bits)
       : order(amax_bits == nullptr ? 0.0F : float_of(*amax_bits)) {}
   __device__ float decode() const { return order.decode; }
-  __device__ StoredScale of(float amax, const float*) const {
+  __device__ StoredScale of(float amax, float) const {
     const BlockFactors factors = order.factors(amax);
     return {Order::decode_scale(factors.code), factors};
   }
@@ -88,8 +88,8 @@ template <int block>
 struct FromAmax<Learned<block>> {
   __device__ explicit FromAmax(const unsigned*) {}
   __device__ static float decode() { return 1.0F; }
-  __device__ static StoredScale of(float, const float* given) {
-    return {*given, Learned<block>::factors_of(*given, 1.0F)};
+  __device__ static StoredScale of(float, float given) {
+    return {given, Learned<block>::factors_of(given, 1.0F)};
   }
 };
 
@@ -107,9 +107,14 @@ __global__ void __launch_bounds__(kThreads, 4) fake_quantize_kernel(FakeQuantize
     const std::int64_t row = row0 + threadIdx.y;
     const std::int64_t cols = row < w.rows ? w.cols : 0;
     Four fours[kFours];
+    float given[kFours] = {};
 #pragma unroll
-    for (int j = 0; j < kFours; ++j)
-      fours[j] = load_four(w.w + row * w.cols, 4 * (four0 + j * blockDim.x), cols, t.vectors);
+    for (int j = 0; j < kFours; ++j) {
+      const std::int64_t four = four0 + j * blockDim.x;
+      fours[j] = load_four(w.w + row * w.cols, 4 * four, cols, t.vectors);
+      if (t.given != nullptr && cols > 0 && four / lanes < blocks)
+        given[j] = __ldg(t.given + row * blocks + four / lanes);
+    }
 #pragma unroll
     for (int j = 0; j < kFours; ++j) {
       const std::int64_t four = four0 + j * blockDim.x;
@@ -123,8 +128,7 @@ __global__ void __launch_bounds__(kThreads, 4) fake_quantize_kernel(FakeQuantize
       if (cols == 0 || block >= blocks) continue;
       const bool poisoned = amax >= kInfinityBits;
       const std::int64_t at = row * blocks + block;
-      StoredScale s = source.of(__uint_as_float(poisoned ? 0U : amax),
-                                t.given == nullptr ? nullptr : t.given + at);
+      StoredScale s = source.of(__uint_as_float(poisoned ? 0U : amax), given[j]);
       if (poisoned) s.scale = NAN;
       Four out;
 #pragma unroll
@@ -243,9 +247,8 @@ __global__ void find_not_finite_kernel(MasterTask t) {
 }
 
 // Four masters a thread: the four words of one Philox counter.
-__global__ void __launch_bounds__(kThreads) update_masters_kernel(MasterTask t) {
-  if (*t.skip != 0) return;
-  const double inverse_scale = 1.0 / double{t.loss_scale};
+__global__ void __launch_bounds__(kThreads)
+    update_masters_kernel(MasterTask t, double inverse_scale) {
   const std::int64_t i = 4 * (blockIdx.x * std::int64_t{blockDim.x} + threadIdx.x);
   if (i >= t.count) return;
   const bool whole = i + 4 <= t.count;
@@ -259,6 +262,7 @@ __global__ void __launch_bounds__(kThreads) update_masters_kernel(MasterTask t) 
   } else {
     for (int e = 0; i + e < t.count; ++e) g[e] = t.gradients[i + e], w[e] = t.masters[i + e];
   }
+  if (*t.skip != 0) return;  // after the loads, which it would hold up
   formats::PhiloxWords words{};
   if (t.random_bits > 0) {
     const auto counter = static_cast<std::uint64_t>(i / 4);
@@ -382,7 +386,8 @@ void launch_find_not_finite(const MasterTask& task, cudaStream_t stream) {
 void launch_update_masters(const MasterTask& task, cudaStream_t stream) {
   if (task.count == 0) return;
   const auto blocks = static_cast<unsigned>((task.count / 4 + kThreads) / kThreads);
-  update_masters_kernel<<<blocks, kThreads, 0, stream>>>(task);
+  const double inverse_scale = 1.0 / double{task.loss_scale};
+  update_masters_kernel<<<blocks, kThreads, 0, stream>>>(task, inverse_scale);
   check(cudaGetLastError(), "update_masters");
 }
 

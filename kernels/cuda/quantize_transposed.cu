@@ -6,8 +6,9 @@
 namespace assay::kernels::cuda {
 namespace {
 
-constexpr int kCols = 32;   // of x in a tile: rows of the result
-constexpr int kBlocks = 8;  // of each such row
+constexpr int kCols = 32;                                   // of x in a tile: rows of the result
+constexpr int kBlocks = 8;                                  // of each such row
+constexpr int kRowsAtOnce = kCols * kBlocks / (kCols / 4);  // that the threads load
 
 /// Where element (row, col) of a tile lies. Threads read a column of `block` rows each, 4 columns
 /// by 8 blocks a warp: turning each block's rows by 4 columns puts these into different banks.
@@ -15,30 +16,51 @@ __device__ int place(int row, int col, int block) {
   return row * kCols + (col + 4 * (row / block)) % kCols;
 }
 
+__device__ float load_bf16(std::uint16_t bits) {
+  return __uint_as_float(std::uint32_t{bits} << 16);
+}
+__device__ float load_one(const float* from) { return __ldg(from); }
+__device__ float load_one(const std::uint16_t* from) {
+  return __uint_as_float(std::uint32_t{__ldg(from)} << 16);
+}
+__device__ float4 load_four(const float* from) {
+  return __ldg(reinterpret_cast<const float4*>(from));
+}
+__device__ float4 load_four(const std::uint16_t* from) {
+  const ushort4 v = __ldg(reinterpret_cast<const ushort4*>(from));
+  return make_float4(load_bf16(v.x), load_bf16(v.y), load_bf16(v.z), load_bf16(v.w));
+}
+
 // A thread quantizes one block: 8 blocks of 32 columns a tile.
 template <class In, class Order, Mutant mutant>
-__global__ void __launch_bounds__(kCols* kBlocks) transposed_kernel(QuantizeTask task) {
+__global__ void __launch_bounds__(kCols* kBlocks)
+    transposed_kernel(QuantizeTask task, bool vectors) {
   constexpr int rows = Order::block * kBlocks;
-  __shared__ float tile[rows * kCols];
+  __shared__ alignas(16) float tile[rows * kCols];
   const auto* x = static_cast<const In*>(task.x);
   const std::int64_t row0 = std::int64_t{blockIdx.y} * rows;
   const std::int64_t col0 = std::int64_t{blockIdx.x} * kCols;
   const Order order(task.amax_bits == nullptr ? 0.0F : __uint_as_float(*task.amax_bits));
   if (Order::block == 16 && (blockIdx.x | blockIdx.y | threadIdx.x) == 0)
     *task.tensor_scale = order.decode;
-  const int lane = static_cast<int>(threadIdx.x) % kCols;
+  const int col = static_cast<int>(threadIdx.x) % (kCols / 4) * 4;
+  const bool four = vectors && col0 + col < task.cols;
   if (mutant == Mutant::missing_barrier && threadIdx.x / 32 % 2 != 0) __nanosleep(2000);
-#pragma unroll 8
-  for (int r = static_cast<int>(threadIdx.x) / kCols; r < rows; r += kBlocks) {
-    std::uint32_t bits = 0;  // what lies past x is +0
-    if (row0 + r < task.rows && col0 + lane < task.cols) {
-      const In value = x[(row0 + r) * task.cols + col0 + lane];
-      if constexpr (sizeof(In) == 4)
-        bits = __float_as_uint(value);
-      else
-        bits = std::uint32_t{value} << 16;
+#pragma unroll
+  for (int r = static_cast<int>(threadIdx.x) / (kCols / 4); r < rows; r += kRowsAtOnce) {
+    float4 v{};  // what lies past x is +0
+    if (row0 + r < task.rows) {
+      const In* from = x + (row0 + r) * task.cols + col0 + col;
+      if (four) {
+        v = load_four(from);
+      } else {
+        if (col0 + col < task.cols) v.x = load_one(from);
+        if (col0 + col + 1 < task.cols) v.y = load_one(from + 1);
+        if (col0 + col + 2 < task.cols) v.z = load_one(from + 2);
+        if (col0 + col + 3 < task.cols) v.w = load_one(from + 3);
+      }
     }
-    tile[place(r, lane, Order::block)] = __uint_as_float(bits);
+    *reinterpret_cast<float4*>(&tile[place(r, col, Order::block)]) = v;
   }
   if constexpr (mutant != Mutant::missing_barrier) __syncthreads();
   const int b = static_cast<int>(threadIdx.x) % kBlocks;
@@ -79,7 +101,8 @@ void start_transposed(const QuantizeTask& task, cudaStream_t stream) {
   constexpr int rows = Order::block * kBlocks;
   const dim3 grid(static_cast<unsigned>((task.cols + kCols - 1) / kCols),
                   static_cast<unsigned>((task.rows + rows - 1) / rows));
-  transposed_kernel<In, Order, mutant><<<grid, kCols * kBlocks, 0, stream>>>(task);
+  const bool vectors = task.cols % 4 == 0 && reinterpret_cast<std::uintptr_t>(task.x) % 16 == 0;
+  transposed_kernel<In, Order, mutant><<<grid, kCols * kBlocks, 0, stream>>>(task, vectors);
   check(cudaGetLastError(), "quantize_transposed");
 }
 
