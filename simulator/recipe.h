@@ -56,10 +56,10 @@ struct OperandFormat {
   [[nodiscard]] std::string_view format_name() const;
 };
 
-/// What the recipe's GEMM accumulates in. Replay accumulates in double, so that what it reports is
-/// quantization error alone; golden/bounds.h bounds what an accumulator adds.
+/// What the recipe's GEMM accumulates in (simulator/graph/accumulate.h). Replay accumulates in
+/// double unless asked for this; golden/bounds.h bounds what an accumulator adds.
 struct AccumulatorModel {
-  std::string kind = "fp32";  ///< fp32 | truncating
+  std::string kind = "fp32";  ///< fp32 | truncating | the name of an MmaModel
   int fraction_bits = 0;      ///< of a truncating accumulator
   int promotion = 0;          ///< promoted to FP32 every so many elements of k; 0: never
 };

@@ -9,6 +9,7 @@
 
 #include "formats/names.h"
 #include "simulator/json_node.h"
+#include "simulator/mma/model.h"
 #include "simulator/recipe.h"
 
 namespace assay::simulator {
@@ -117,9 +118,16 @@ OperandFormat parse_operand(const Node& node) {
 
 AccumulatorModel parse_accumulator(const Node& node) {
   node.only({"kind", "fraction_bits", "promotion"});
-  static constexpr std::array<std::string_view, 2> kinds{"fp32", "truncating"};
   AccumulatorModel model;
-  model.kind = kinds[node.at("kind").choice(kinds)];
+  const Node kind = node.at("kind");
+  model.kind = kind.text();
+  if (model.kind != "fp32" && model.kind != "truncating") {
+    try {
+      (void)find_mma_model(model.kind);
+    } catch (const std::invalid_argument& error) {
+      kind.fail(std::string("must be fp32, truncating or a matrix unit: ") + error.what());
+    }
+  }
   const bool truncating = model.kind == "truncating";
   if (truncating != node.has("fraction_bits")) {
     node.fail("needs \"fraction_bits\" exactly when its kind is truncating");

@@ -49,8 +49,11 @@ class Runner {
         return;
       case OpKind::linear: {
         Matrix x = node.source != kNone ? gather(input(i, 0), *rows(i)) : input(i, 0);
-        if (x.rows() > 0) operands_.activation(graph_, i, rows(i), x);
-        out.noalias() = x * operands_.weight(graph_, i).transpose();
+        if (x.rows() > 0) {
+          operands_.multiply(graph_, i, rows(i), x, out);
+        } else {
+          out.resize(0, node.width);
+        }
         return;
       }
       case OpKind::attention:
@@ -106,6 +109,12 @@ class Runner {
 
 void Operands::activation(const Graph& /*graph*/, std::size_t /*node*/,
                           const std::vector<int>* /*rows*/, Matrix& /*x*/) const {}
+
+void Operands::multiply(const Graph& graph, std::size_t node, const std::vector<int>* rows,
+                        Matrix& x, Matrix& out) const {
+  activation(graph, node, rows, x);
+  out.noalias() = x * weight(graph, node).transpose();
+}
 
 Forward run_forward(const Graph& graph, const Operands& operands, const ForwardOptions& options) {
   return Runner(graph, operands, options).run();

@@ -23,6 +23,10 @@ class Operands {
   /// The activation of linear `node`, in place; `rows`: the tokens that its rows are (null: all).
   virtual void activation(const Graph& graph, std::size_t node, const std::vector<int>* rows,
                           Matrix& x) const;
+  /// `out` = the product of linear `node` with its input x, which is spent. The default multiplies
+  /// the two operands above in double.
+  virtual void multiply(const Graph& graph, std::size_t node, const std::vector<int>* rows,
+                        Matrix& x, Matrix& out) const;
 };
 
 struct Forward {

@@ -9,6 +9,7 @@
 
 #include "simulator/error_figures.h"
 #include "simulator/graph/backward.h"
+#include "simulator/graph/measure_training.h"
 #include "simulator/graph/one_thread.h"
 #include "simulator/linear_replay.h"
 
@@ -50,7 +51,13 @@ void measure_linears(const Graph& graph, const Forward& clean, const RecipeOpera
     if (activation && seen.insert({node.inputs[0], node.expert}).second) {
       out.operands.push_back(labelled(compare(x, x_hat), graph, i, Role::input));
     }
-    const Matrix y = x_hat * operands.weight(graph, i).transpose();
+    Matrix y = x_hat * operands.weight(graph, i).transpose();
+    if (operands.products() == Products::recipe) {
+      const Matrix exact = y;
+      Matrix spent = x;
+      operands.multiply(graph, i, nullptr, spent, y);
+      out.accumulators.push_back(labelled(compare(exact, y), graph, i, Role::output));
+    }
     out.linears.push_back(labelled(compare(clean.values[i], y), graph, i, Role::output));
   }
 }
@@ -75,8 +82,10 @@ class RecipeGradients : public GradientOperands {
 
 /// Weight gradients of two executions, each with its own routing.
 void measure_gradients(const Graph& graph, const Forward& clean, const Forward& changed,
-                       const RecipeOperands& operands, const RecipeGradients& gradients,
-                       Measurement& out) {
+                       const RecipeOperands& operands, const Recipe& recipe,
+                       const ReplayOptions& options, const OperandFilter& filter,
+                       double learning_rate, Measurement& out) {
+  const RecipeGradients gradients(recipe, options, filter);
   const auto seed = [&](const Forward& run) {
     return std::map<std::size_t, Matrix>{
         {graph.logits, cross_entropy_backward(run.values[graph.logits], graph.targets)}};
@@ -89,6 +98,7 @@ void measure_gradients(const Graph& graph, const Forward& clean, const Forward& 
     if (graph.nodes[i].kind != OpKind::linear || a.size() == 0 || a.size() != b.size()) continue;
     out.gradients.push_back(labelled(compare(a, b), graph, i, Role::output_grad));
   }
+  out.training = training_range(graph, after, recipe, options, learning_rate);
 }
 
 void measure_values(const Graph& graph, const Forward& clean, const Forward& changed,
@@ -139,18 +149,23 @@ std::vector<std::pair<int, int>> common_rows(const std::vector<int>& a, const st
 }
 
 Measurement measure(const Graph& graph, const Forward& clean, const Recipe& recipe,
-                    const ReplayOptions& options, const OperandFilter& filter) {
+                    const ReplayOptions& options, const OperandFilter& filter,
+                    const MeasureOptions& extra) {
   const OneThread one;
   const auto begin = std::chrono::steady_clock::now();
   Measurement out;
-  const RecipeOperands operands(graph, recipe, options, filter);
+  out.products = extra.products;
+  const RecipeOperands operands(graph, recipe, options, filter, extra.products);
   const Forward changed = run_forward(graph, operands);
   measure_linears(graph, clean, operands, out);
   measure_values(graph, clean, changed, out);
   out.routers = measure_routers(graph, clean, changed);
   out.loss = measure_loss(graph, clean, changed);
   out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  measure_gradients(graph, clean, changed, operands, RecipeGradients(recipe, options, filter), out);
+  measure_gradients(graph, clean, changed, operands, recipe, options, filter, extra.learning_rate,
+                    out);
+  out.experts = expert_diversity(graph, changed, operands);
+  out.use = utilisation(graph, changed);
   return out;
 }
 

@@ -4,14 +4,18 @@
 // and once under a recipe, and everything that differs. Notation as in replay.h; y is a value of
 // the clean execution, y^ the same value under the recipe.
 //
-// Assumptions: matrix products and outputs are exact, quantization is the only error; an operand
-// left in high precision is not cast; each router chooses by the logits of its own execution, so
-// flips cascade. Values of an expert are compared on the tokens that both executions gave it.
+// Assumptions: matrix products and outputs are exact, quantization is the only error, and an
+// operand left in high precision is not cast, unless the recipe's own products are asked for
+// (accumulate.h); gradients are formed in double in either case; each router chooses by the logits
+// of its own execution, so flips cascade. Values of an expert are compared on the tokens that both
+// executions gave it.
 
 #include <string>
 #include <vector>
 
+#include "simulator/graph/experts.h"
 #include "simulator/graph/recipe_operands.h"
+#include "simulator/graph/training_range.h"
 
 namespace assay::simulator {
 
@@ -54,13 +58,25 @@ struct LossMeasure {
   double kl_p95 = 0.0, kl_p99 = 0.0;
 };
 
+struct MeasureOptions {
+  Products products = Products::exact;
+  double learning_rate = 1e-3;  ///< of the updates that are estimated from the gradients
+};
+
 struct Measurement {
+  Products products = Products::exact;
   std::vector<ValueError> operands;   ///< quantized weights and activations, of the clean execution
   std::vector<ValueError> linears;    ///< outputs on the clean operands: each linear alone
   std::vector<ValueError> values;     ///< every op, free-running
   std::vector<ValueError> gradients;  ///< d loss / d weight of each linear; gain - 1 is its bias
+  /// Products::recipe: each linear's product and rounded output against the product in double of
+  /// the same quantized operands of the clean execution.
+  std::vector<ValueError> accumulators;
   std::vector<RouterMeasure> routers;
   LossMeasure loss;
+  TrainingRange training;
+  std::vector<ExpertDiversity> experts;  ///< of the execution under the recipe
+  std::vector<Utilisation> use;          ///< likewise
   double seconds = 0.0;  ///< of the quantized forward execution and its figures, one thread
 };
 
@@ -72,7 +88,8 @@ struct Measurement {
 
 /// `filter`: the operands that the recipe is applied to; empty: all that it names.
 [[nodiscard]] Measurement measure(const Graph& graph, const Forward& clean, const Recipe& recipe,
-                                  const ReplayOptions& options, const OperandFilter& filter = {});
+                                  const ReplayOptions& options, const OperandFilter& filter = {},
+                                  const MeasureOptions& extra = {});
 
 [[nodiscard]] std::vector<RouterMeasure> measure_routers(const Graph& graph, const Forward& clean,
                                                          const Forward& changed);

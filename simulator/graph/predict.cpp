@@ -40,6 +40,35 @@ double inner(const std::vector<double>& a, const std::vector<double>& b) {
   return sum * static_cast<double>(a.size());
 }
 
+/// sum_k a(k) b(k) of shares by column; 1 / columns where one has none (white), 0 where both have.
+template <class A, class B>
+double overlap(const A& a, const B& b) {
+  if (a.empty() && b.empty()) return 0;
+  if (a.empty() || b.empty()) return 1 / static_cast<double>(std::max(a.size(), b.size()));
+  double sum = 0;
+  for (std::size_t k = 0; k < a.size(); ++k) sum += static_cast<double>(a[k]) * b[k];
+  return sum;
+}
+
+std::vector<double> power_shares(const Matrix& x) {
+  const double power = x.squaredNorm();
+  std::vector<double> share;
+  for (std::int64_t c = 0; c < x.cols(); ++c) {
+    share.push_back(power > 0 ? x.col(c).squaredNorm() / power : 0);
+  }
+  return share;
+}
+
+/// sqrt(2 sum_{j != k} H_jk^2 / rows) / tr H, H = x^T x: how far the errors of `rows` rows that x
+/// multiplies spread about their mean square.
+double spread_of(const Matrix& x, std::int64_t rows) {
+  const Matrix h = x.transpose() * x;
+  const double trace = h.trace();
+  if (trace <= 0) return 0;
+  const double off = std::max(0.0, h.squaredNorm() - h.diagonal().squaredNorm());
+  return std::sqrt(2 * off / static_cast<double>(rows)) / trace;
+}
+
 }  // namespace
 
 Predictor::Predictor(const Graph& graph, const Forward& clean, Responses responses)
@@ -49,17 +78,32 @@ Predictor::Predictor(const Graph& graph, const Forward& clean, Responses respons
       probability_(log_softmax(clean.values[graph.logits]).array().exp().matrix()) {
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const bool counts = graph.nodes[i].kind == OpKind::linear && clean.values[i].rows() > 0;
-    coefficients_.push_back(counts ? coefficients(i) : Coefficients{});
+    columns_.push_back(counts ? columns(i) : Columns{});
   }
 }
 
-Predictor::Coefficients Predictor::coefficients(std::size_t node) const {
+Predictor::Columns Predictor::columns(std::size_t node) const {
   const Matrix x = linear_input(graph_, clean_, node);
   const Matrix& w = graph_.nodes[node].weight;
-  const double white = x.squaredNorm() * w.squaredNorm() /
-                       (static_cast<double>(w.cols()) * clean_.values[node].squaredNorm());
-  return {white * inner(column_shares(w, true), column_shares(x, false)),
-          white * inner(column_shares(x, true), column_shares(w, false))};
+  Columns c;
+  c.weight = power_shares(w);
+  c.activation = power_shares(x);
+  const double output = clean_.values[node].squaredNorm();
+  c.power = output > 0 ? x.squaredNorm() * w.squaredNorm() / output : 0;
+  const double white = c.power / static_cast<double>(w.cols());
+  c.injected_weight = white * inner(column_shares(w, true), column_shares(x, false));
+  c.injected_activation = white * inner(column_shares(x, true), column_shares(w, false));
+  c.spread_weight = spread_of(x, w.rows());
+  c.spread_activation = spread_of(w, x.rows());
+  return c;
+}
+
+Predictor::Coefficients Predictor::coefficients(std::size_t node, const PredictedOperand& weight,
+                                                const PredictedOperand& activation) const {
+  const Columns& c = columns_[node];
+  return {c.power * overlap(weight.columns, c.activation),
+          c.power * overlap(activation.columns, c.weight),
+          c.power * overlap(weight.columns, activation.columns)};
 }
 
 const BlockStatistics& Predictor::statistics(std::size_t node, Role role,
@@ -88,6 +132,7 @@ void Predictor::prepare(const Recipe& recipe, const ReplayOptions& options) {
 void Predictor::price(const Recipe& recipe, const ReplayOptions& options, const GroupFilter& filter,
                       Prediction& out) {
   nsr_.assign(responses_.groups.size(), 0.0);
+  operand_nsr_.assign(responses_.groups.size(), 0.0);
   gain_.assign(responses_.groups.size(), 1.0);
   std::map<std::pair<std::size_t, int>, PredictedOperand> shared;  // activations, priced once
   for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
@@ -110,7 +155,12 @@ void Predictor::price(const Recipe& recipe, const ReplayOptions& options, const 
       } else {
         figures = shared[value];
       }
-      nsr_[g] += group.share[i] * figures.nsr;
+      const Coefficients c = coefficients(node, figures, figures);
+      const Columns& of = columns_[node];
+      const double injected = weight ? of.injected_weight : of.injected_activation;
+      const double shape = injected > 0 ? (weight ? c.weight : c.activation) / injected : 0;
+      operand_nsr_[g] += group.share[i] * figures.nsr;
+      nsr_[g] += group.share[i] * figures.nsr * shape;
       gain_[g] += group.share[i] * (figures.gain - 1);
     }
   }
@@ -139,20 +189,21 @@ void Predictor::linears(Prediction& out) const {
     }
   }
   for (const auto& [i, pair] : nodes) {
-    const GraphNode& n = graph_.nodes[i];
     if (clean_.values[i].rows() == 0) continue;
-    const Coefficients& c = coefficients_[i];
     const PredictedOperand& w = pair.weight;
     const PredictedOperand& x = pair.activation;
+    const Coefficients c = coefficients(i, w, x);
     LinearPrediction p;
     p.op = graph_.nodes[i].id;
-    p.nsr = c.weight * square(x.gain) * w.nsr + c.activation * square(w.gain) * x.nsr +
-            c.weight * w.nsr * x.nsr;
+    const double from_weight = c.weight * square(x.gain) * w.nsr;
+    const double from_activation = c.activation * square(w.gain) * x.nsr;
+    p.nsr = from_weight + from_activation + c.both * w.nsr * x.nsr;
     p.white = square(x.gain) * w.nsr + square(w.gain) * x.nsr + w.nsr * x.nsr;
-    // The output sums rank(X) x out independent errors at most, each with its own spread.
-    const auto rank =
-        static_cast<double>(std::min(clean_.values[i].rows(), graph_.nodes[i].weight.cols()));
-    p.uncertainty = std::sqrt(2.0 / (rank * static_cast<double>(n.width)));
+    if (p.nsr > 0) {
+      p.uncertainty = std::hypot(from_weight * columns_[i].spread_weight,
+                                 from_activation * columns_[i].spread_activation) /
+                      p.nsr;
+    }
     out.linears.push_back(std::move(p));
   }
 }
@@ -175,13 +226,14 @@ Prediction Predictor::predict(const Recipe& recipe, const ReplayOptions& options
     for (std::size_t r = 0; r < out.routers.size(); ++r) {
       v.nsr += out.routers[r].flip_rate * responses_.flips[r].value_nsr[w];
     }
+    if (responses_.watched[w] == graph_.logits) v.nsr += gain_nsr_;
     out.values.push_back(std::move(v));
   }
   for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
     if (nsr_[g] == 0) continue;
     Contribution c;
     c.group = responses_.groups[g].name;
-    c.nsr = nsr_[g];
+    c.nsr = operand_nsr_[g];
     c.kl = nsr_[g] * responses_.noise[g].kl;
     for (const double power : responses_.noise[g].logit_power)
       c.variance.push_back(nsr_[g] * power);

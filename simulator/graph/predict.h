@@ -4,12 +4,20 @@
 // under it: block statistics price each operand (block_statistics.h), the responses of the network
 // (responses.h) carry the price to the routers and the loss.
 //
-// With v_g the NSR and a_g the gain of operand group g (means over its tensors, weighted by their
-// share of the group's output), and independent groups:
-//   linear output   NSR = c_w v_w + c_x v_x + c_w c_x v_w v_x. c_w = sum_j p_w(j) p_x(j) n
-//                   ||W||^2 ||X||^2 / (in ||Y||^2), j over blocks of columns, p_w(j) the share of
-//                   sum amax^2 of W's blocks in column block j, p_x(j) the share of ||X||^2; c_x
-//                   the same with the roles exchanged. White noise would have c = 1.
+//   linear output   NSR = c_w v_w + c_x v_x + c_wx v_w v_x, v the NSR of an operand. With n_w(k)
+//   and
+//                   n_x(k) the shares of an operand's noise in column k (block_statistics.h),
+//                   p_w(k) and p_x(k) those of its power, P = ||W||^2 ||X||^2 / ||Y||^2: c_w = P
+//                   sum_k n_w(k) p_x(k), c_x = P sum_k n_x(k) p_w(k), c_wx = P sum_k n_w(k) n_x(k).
+//                   White noise would have c = 1. Errors of different columns are taken as
+//                   uncorrelated; of one rounding they are not where inputs are: uncertainty^2 = 2
+//                   sum_{j != k} H_jk^2 / (rows (tr H)^2), H = X^T X and W's rows for the error of
+//                   W, H = W^T W and X's rows for that of X, each weighted by its part of the
+//                   noise.
+// With v_g the NSR and a_g the gain of operand group g, and independent groups; v_g the mean over
+// its tensors of v c / c', weighted by their share of the group's output (c' the c of the noise
+// that the responses were measured with, so that v_g is the noise that leaves the group's linears),
+// a_g the mean of the gains likewise:
 //   router logits   Cov(ds_t) = sum_g v_g R_g R_g^T + m m^T, m = sum_g (a_g - 1) G_g, per token,
 //                   plus the flips before
 //   flip            draws of ds_t over the experts next to the boundary (4 of the chosen, 4 of the
@@ -43,7 +51,7 @@ struct OperandPrediction {
 
 struct LinearPrediction {
   std::string op;
-  double nsr = 0.0, uncertainty = 0.0;  ///< uncertainty: relative
+  double nsr = 0.0, uncertainty = 0.0;  ///< uncertainty: relative, one standard deviation
   double white = 0.0;                   ///< the naive figure: c = 1
 };
 
@@ -65,6 +73,8 @@ struct LossPrediction {
   double change = 0.0, uncertainty = 0.0;
   double second_order = 0.0, gain = 0.0, flips = 0.0;  ///< parts of change
   double kl = 0.0;
+  double kl_uncertainty = 0.0;  ///< absolute: spread of the flips' part over which tokens flip
+  double held_kl = 0.0;         ///< the part without flips: every token keeps its experts
   double p01 = 0.0, p05 = 0.0, p50 = 0.0, p95 = 0.0, p99 = 0.0;  ///< of token changes
   double white_kl = 0.0;  ///< naive: final logits with white noise of the summed weight NSR
 };
@@ -72,7 +82,7 @@ struct LossPrediction {
 /// Part of a group in what is predicted; parts of one column add up.
 struct Contribution {
   std::string group;
-  double nsr = 0.0;              ///< of the operands
+  double nsr = 0.0;              ///< of the operands, mean weighted by their share of the output
   double kl = 0.0;               ///< of the final logits
   std::vector<double> variance;  ///< [router]: of the logits
 };
@@ -108,17 +118,27 @@ class Predictor {
   [[nodiscard]] const Responses& responses() const { return responses_; }
 
  private:
+  /// Of one linear: its operands' powers by column, sums and the noise of the responses.
+  struct Columns {
+    std::vector<double> weight, activation;                   ///< shares of ||W||^2 and ||X||^2
+    double power = 0.0;                                       ///< P
+    double injected_weight = 1.0, injected_activation = 1.0;  ///< c'
+    double spread_weight = 0.0, spread_activation = 0.0;      ///< uncertainty of either error alone
+  };
   struct Coefficients {
-    double weight = 1.0, activation = 1.0;
+    double weight = 1.0, activation = 1.0, both = 1.0;
   };
   const BlockStatistics& statistics(std::size_t node, Role role, const OperandFormat& format);
   void price(const Recipe& recipe, const ReplayOptions& options, const GroupFilter& filter,
              Prediction& out);
   void linears(Prediction& out) const;
   void routers(Prediction& out) const;
-  void loss(Prediction& out) const;
+  void loss(Prediction& out);
   void naive(Prediction& out) const;
-  [[nodiscard]] Coefficients coefficients(std::size_t node) const;
+  [[nodiscard]] Columns columns(std::size_t node) const;
+  /// c of two operands' noise at a linear.
+  [[nodiscard]] Coefficients coefficients(std::size_t node, const PredictedOperand& weight,
+                                          const PredictedOperand& activation) const;
 
   const Graph& graph_;
   const Forward& clean_;
@@ -126,8 +146,10 @@ class Predictor {
   Matrix probability_;  ///< of the final softmax
   std::map<std::tuple<std::size_t, int, int, std::int64_t, std::int64_t>, BlockStatistics>
       statistics_;
-  std::vector<Coefficients> coefficients_;  ///< by op
-  std::vector<double> nsr_, gain_;          ///< by group, of the recipe being predicted
+  std::vector<Columns> columns_;     ///< by op
+  std::vector<double> nsr_, gain_;   ///< by group, of the recipe being predicted
+  std::vector<double> operand_nsr_;  ///< by group: mean NSR of its operands
+  double gain_nsr_ = 0.0;            ///< of the final logits, from gain
 };
 
 }  // namespace assay::simulator

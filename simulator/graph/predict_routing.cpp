@@ -214,7 +214,7 @@ void Predictor::routers(Prediction& out) const {
   }
 }
 
-void Predictor::loss(Prediction& out) const {
+void Predictor::loss(Prediction& out) {
   LossPrediction& p = out.loss;
   const std::size_t tokens = graph_.token_count();
   const auto count = static_cast<double>(tokens);
@@ -251,6 +251,13 @@ void Predictor::loss(Prediction& out) const {
     const double first = (q * d).sum();
     p.kl += ((q * d * d).sum() - first * first) / 2 / count;
   }
+  p.held_kl = p.kl;
+  // The gain part of the logits' change, less what of it is growth.
+  const Matrix& logits = clean_.values[graph_.logits];
+  const double along = m.cast<double>().cwiseProduct(logits).sum();
+  const double signal = logits.squaredNorm();
+  gain_nsr_ = signal > 0 ? (m.cast<double>().squaredNorm() - along * along / signal) / signal : 0;
+  double flips_spread = 0;
   for (std::size_t r = 0; r < out.routers.size(); ++r) {
     const FlipResponse& answer = responses_.flips[r];
     const RouterPrediction& router = out.routers[r];
@@ -258,12 +265,14 @@ void Predictor::loss(Prediction& out) const {
       const double q = router.flip_probability[t];
       p.flips += (q * answer.own_loss[t] + router.flip_rate * answer.cross_loss[t]) / count;
       p.kl += (q * answer.own_kl[t] + router.flip_rate * answer.cross_kl[t]) / count;
+      flips_spread += q * (1 - q) * answer.own_kl[t] * answer.own_kl[t] / (count * count);
       realised += q * answer.own_loss[t] * answer.own_loss[t] / (count * count);
       even[t] += router.flip_rate * answer.cross_loss[t];
     }
   }
   p.change = p.second_order + p.gain + p.flips;
   p.uncertainty = std::sqrt(realised);
+  p.kl_uncertainty = std::sqrt(flips_spread);
   std::vector<double> draws;
   draws.reserve(tokens * kDraws);
   for (std::size_t t = 0; t < tokens; ++t) {

@@ -18,8 +18,14 @@ Matrix quantized_operand(const Matrix& x, const OperandFormat& format, std::uint
 }
 
 RecipeOperands::RecipeOperands(const Graph& graph, const Recipe& recipe,
-                               const ReplayOptions& options, const OperandFilter& filter)
-    : seed_(options.seed), choices_(graph.nodes.size()), weights_(graph.nodes.size()) {
+                               const ReplayOptions& options, const OperandFilter& filter,
+                               Products products)
+    : seed_(options.seed),
+      products_(products),
+      high_precision_(recipe.high_precision),
+      choices_(graph.nodes.size()),
+      weights_(graph.nodes.size()),
+      units_(products == Products::recipe ? graph.nodes.size() : 0) {
   const auto wanted = [&](std::size_t i, Role role) { return !filter || filter(i, role); };
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const GraphNode& node = graph.nodes[i];
@@ -32,6 +38,11 @@ RecipeOperands::RecipeOperands(const Graph& graph, const Recipe& recipe,
       weights_[i] = quantized_operand(node.weight, choice.treatment.weight,
                                       tensor_seed(seed_, node.weight_name));
     }
+    if (products == Products::recipe) {
+      units_[i] =
+          unit_operand(node.weight, choice.weight ? choice.treatment.weight : high_precision_,
+                       tensor_seed(seed_, node.weight_name));
+    }
   }
 }
 
@@ -41,6 +52,20 @@ const Matrix& RecipeOperands::weight(const Graph& graph, std::size_t node) const
 
 bool RecipeOperands::touches(std::size_t node, Role role) const {
   return role == Role::weight ? choices_[node].weight : choices_[node].activation;
+}
+
+void RecipeOperands::multiply(const Graph& graph, std::size_t node, const std::vector<int>* rows,
+                              Matrix& x, Matrix& out) const {
+  if (products_ == Products::exact) {
+    Operands::multiply(graph, node, rows, x, out);
+    return;
+  }
+  const Choice& choice = choices_[node];
+  const std::string& id = graph.nodes[graph.nodes[node].inputs[0]].id;
+  const UnitOperand operand = unit_operand(
+      x, choice.activation ? choice.treatment.activation : high_precision_, tensor_seed(seed_, id));
+  out = unit_product(operand, units_[node], choice.treatment.accumulator);
+  round_to_format(out, high_precision_);
 }
 
 void RecipeOperands::activation(const Graph& graph, std::size_t node,

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "simulator/graph/accumulate.h"
 #include "simulator/graph/forward.h"
 #include "simulator/replay.h"
 
@@ -15,6 +16,12 @@ namespace assay::simulator {
 
 /// True for the operands that are to be quantized: node and role (weight or input).
 using OperandFilter = std::function<bool(std::size_t, Role)>;
+
+/// How a linear multiplies what the recipe's quantizers give it.
+enum class Products : std::uint8_t {
+  exact,   ///< in double; an operand in high precision as it is, outputs as they are
+  recipe,  ///< accumulate.h, on every linear; outputs rounded to the recipe's high precision
+};
 
 /// What the recipe says of linear `node` at the options' step.
 [[nodiscard]] Treatment node_treatment(const GraphNode& node, const Recipe& recipe,
@@ -28,11 +35,14 @@ using OperandFilter = std::function<bool(std::size_t, Role)>;
 class RecipeOperands : public Operands {
  public:
   RecipeOperands(const Graph& graph, const Recipe& recipe, const ReplayOptions& options,
-                 const OperandFilter& filter = {});
+                 const OperandFilter& filter = {}, Products products = Products::exact);
   [[nodiscard]] const Matrix& weight(const Graph& graph, std::size_t node) const override;
   void activation(const Graph& graph, std::size_t node, const std::vector<int>* rows,
                   Matrix& x) const override;
+  void multiply(const Graph& graph, std::size_t node, const std::vector<int>* rows, Matrix& x,
+                Matrix& out) const override;
   [[nodiscard]] bool touches(std::size_t node, Role role) const;
+  [[nodiscard]] Products products() const { return products_; }
 
  private:
   struct Choice {
@@ -40,8 +50,11 @@ class RecipeOperands : public Operands {
     bool weight = false, activation = false;
   };
   std::uint64_t seed_;
-  std::vector<Choice> choices_;  ///< by op
-  std::vector<Matrix> weights_;  ///< by op; empty: not quantized
+  Products products_;
+  OperandFormat high_precision_;
+  std::vector<Choice> choices_;     ///< by op
+  std::vector<Matrix> weights_;     ///< by op; empty: not quantized
+  std::vector<UnitOperand> units_;  ///< by op, weights; of Products::recipe
   mutable std::size_t last_input_ = kNone;
   mutable int last_expert_ = -1;
   mutable std::string_view last_format_;

@@ -34,10 +34,10 @@ double mean(const std::vector<double>& v) {
 
 class Pass {
  public:
-  Pass(const Graph& graph, const Forward& clean, int samples, std::uint64_t seed)
+  Pass(const Graph& graph, const Forward& clean, int samples, std::uint64_t seed, Grouping grouping)
       : graph_(graph), clean_(clean), seed_(seed) {
     out_.samples = samples;
-    out_.groups = operand_groups(graph, clean);
+    out_.groups = operand_groups(graph, clean, grouping);
     out_.noise.resize(out_.groups.size());
     out_.flips.resize(graph.routers.size());
     for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
@@ -240,14 +240,18 @@ class Pass {
 
 }  // namespace
 
-std::vector<OperandGroup> operand_groups(const Graph& graph, const Forward& clean) {
+std::vector<OperandGroup> operand_groups(const Graph& graph, const Forward& clean,
+                                         Grouping grouping) {
   std::vector<OperandGroup> groups;
   std::map<std::string, std::size_t> index;
   const auto put = [&](std::size_t node, Role role, const std::string& part) {
     const GraphNode& n = graph.nodes[node];
-    const std::string key = (n.layer >= 0 ? "layer " + std::to_string(n.layer) + " " : "") +
-                            std::string(name(n.tensor_class)) + " " +
-                            (role == Role::weight ? "weight " : "activation ") + part;
+    const std::string key =
+        (n.layer >= 0 ? "layer " + std::to_string(n.layer) + " " : "") +
+        std::string(name(n.tensor_class)) + " " +
+        (role == Role::weight ? "weight " : "activation ") +
+        (grouping == Grouping::by_expert && n.expert >= 0 ? "of expert " + std::to_string(n.expert)
+                                                          : part);
     const auto [at, fresh] = index.emplace(key, groups.size());
     if (fresh) groups.push_back({key, n.layer, n.tensor_class, role, {}, {}});
     groups[at->second].nodes.push_back(node);
@@ -268,8 +272,8 @@ std::vector<OperandGroup> operand_groups(const Graph& graph, const Forward& clea
 }
 
 Responses measure_responses(const Graph& graph, const Forward& clean, int samples,
-                            std::uint64_t seed, const StepDone& done) {
-  return Pass(graph, clean, samples, seed).run(done);
+                            std::uint64_t seed, const StepDone& done, Grouping grouping) {
+  return Pass(graph, clean, samples, seed, grouping).run(done);
 }
 
 }  // namespace assay::simulator

@@ -34,7 +34,7 @@ using MatrixF = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 inline constexpr double kNoiseAmplitude = 0.1;
 
 struct OperandGroup {
-  std::string name;  ///< "layers.3 expert weight w_gate"
+  std::string name;  ///< "layer 3 expert weight w_gate", "layer 3 expert weight of expert 5"
   int layer = -1;
   TensorClass tensor_class = TensorClass::dense;
   Role role = Role::weight;
@@ -77,12 +77,17 @@ struct Responses {
   double seconds = 0.0;
 };
 
+/// What a group is: operands of one name in a layer, or with the weights of one expert together.
+enum class Grouping : std::uint8_t { by_name, by_expert };
+
 using StepDone = std::function<void(std::int64_t done, std::int64_t total)>;
 
-[[nodiscard]] std::vector<OperandGroup> operand_groups(const Graph& graph, const Forward& clean);
+[[nodiscard]] std::vector<OperandGroup> operand_groups(const Graph& graph, const Forward& clean,
+                                                       Grouping grouping = Grouping::by_name);
 
 /// Deterministic for a seed, on any number of threads. `done` is called from one thread at a time.
 [[nodiscard]] Responses measure_responses(const Graph& graph, const Forward& clean, int samples,
-                                          std::uint64_t seed, const StepDone& done = {});
+                                          std::uint64_t seed, const StepDone& done = {},
+                                          Grouping grouping = Grouping::by_name);
 
 }  // namespace assay::simulator

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "simulator/graph/measure_training.h"
+
+#include <map>
+
+#include "formats/spec.h"
+#include "simulator/graph/recipe_operands.h"
+#include "simulator/linear_replay.h"
+
+namespace assay::simulator {
+namespace {
+
+void append(std::vector<float>& to, const Matrix& m) {
+  for (std::int64_t i = 0; i < m.size(); ++i) to.push_back(static_cast<float>(m.data()[i]));
+}
+
+/// Gradients in a block format: counted on what its quantizer leaves.
+void add_blocks(const Matrix& dy, const OperandFormat& format, std::uint64_t seed,
+                GradientRange& out, std::uint64_t& flushed) {
+  const Matrix q = quantized_operand(dy, format, seed);
+  for (std::int64_t i = 0; i < dy.size(); ++i) {
+    // What FP32 itself cannot hold was never the recipe's to lose.
+    if (static_cast<float>(dy.data()[i]) == 0) continue;
+    ++out.nonzero;
+    flushed += q.data()[i] == 0 ? 1 : 0;
+  }
+}
+
+void updates(const Graph& graph, const Backward& back, const formats::FormatSpec& master,
+             double rate, std::vector<LostUpdates>& out) {
+  for (const bool adam : {true, false}) {
+    UpdateCount sum;
+    for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+      const Matrix& g = back.weights[i];
+      if (g.size() == 0) continue;
+      const Matrix u = adam ? Matrix(-rate * g.array().sign()) : Matrix(-rate * g);
+      const UpdateCount c = count_lost(graph.nodes[i].weight, u, master);
+      sum.updates += c.updates;
+      sum.lost += c.lost;
+    }
+    const double share =
+        sum.updates > 0 ? static_cast<double>(sum.lost) / static_cast<double>(sum.updates) : 0;
+    out.push_back(
+        {adam ? "adam_first_step" : "sgd", std::string(master.name), rate, sum.updates, share});
+  }
+}
+
+}  // namespace
+
+TrainingRange training_range(const Graph& graph, const Backward& back, const Recipe& recipe,
+                             const ReplayOptions& options, double learning_rate) {
+  TrainingRange out;
+  const double scale = recipe.loss_scaling.kind == "none" ? 1.0 : recipe.loss_scaling.initial;
+  std::map<std::string, std::vector<float>> casts;  // output gradients by plain format
+  std::map<std::string, const formats::FormatSpec*> specs;
+  std::map<std::string, std::pair<GradientRange, std::uint64_t>> blocks;
+  std::vector<float> all;
+  std::vector<float> weights;
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    const GraphNode& n = graph.nodes[i];
+    if (n.kind != OpKind::linear || back.values[i].size() == 0) continue;
+    append(all, back.values[i]);
+    append(weights, back.weights[i]);
+    const OperandFormat format = node_treatment(n, recipe, options).gradient;
+    const std::string name(format.format_name());
+    if (format.block) {
+      auto& [range, flushed] = blocks[name];
+      add_blocks(back.values[i], format, tensor_seed(options.seed, n.id + ".output_grad"), range,
+                 flushed);
+    } else {
+      specs[name] = format.element;
+      append(casts[name], back.values[i]);
+    }
+  }
+  const auto put = [&](const char* what, std::vector<float> g, const formats::FormatSpec& spec) {
+    out.gradients.push_back(gradient_range(std::move(g), spec, scale));
+    out.gradients.back().what = what;
+  };
+  for (auto& [name, g] : casts) put("output gradients", std::move(g), *specs[name]);
+  for (auto& [name, entry] : blocks) {
+    GradientRange r = entry.first;
+    r.what = "output gradients";
+    r.format = name;
+    r.scale = scale;
+    r.flushed =
+        r.nonzero > 0 ? static_cast<double>(entry.second) / static_cast<double>(r.nonzero) : 0.0;
+    r.flushed_unscaled = r.best_flushed = r.flushed;
+    out.gradients.push_back(std::move(r));
+  }
+  const formats::FormatSpec& high =
+      recipe.high_precision.element != nullptr ? *recipe.high_precision.element : formats::bf16;
+  put("weight gradients", weights, high);
+  if (&high != &formats::fp16) {
+    put("output gradients", std::move(all), formats::fp16);
+    put("weight gradients", std::move(weights), formats::fp16);
+  }
+  updates(graph, back, *recipe.master, learning_rate, out.updates);
+  if (recipe.master != &formats::bf16) {
+    updates(graph, back, formats::bf16, learning_rate, out.updates);
+  }
+  return out;
+}
+
+}  // namespace assay::simulator
