@@ -29,11 +29,46 @@ simulator::OperandFilter operands_of(const std::vector<OperandGroup>& groups,
 
 double square(double v) { return v * v; }
 
+/// What an execution under a part of the recipe says.
+struct Executed {
+  double kl = 0;
+  std::vector<double> variance;  ///< [router]
+};
+
+class Executor {
+ public:
+  Executor(const simulator::Graph& graph, const simulator::Forward& clean,
+           const simulator::Recipe& recipe, const simulator::ReplayOptions& options,
+           const std::vector<OperandGroup>& groups)
+      : graph_(graph), clean_(clean), recipe_(recipe), options_(options), groups_(groups) {}
+
+  [[nodiscard]] Executed run(const simulator::GroupFilter& filter, bool held) const {
+    const simulator::RecipeOperands operands(graph_, recipe_, options_,
+                                             operands_of(groups_, filter));
+    const auto run = simulator::run_forward(graph_, operands, {.held = held ? &clean_ : nullptr});
+    Executed out;
+    out.kl = simulator::measure_loss(graph_, clean_, run).kl;
+    for (const auto& r : simulator::measure_routers(graph_, clean_, run)) {
+      out.variance.push_back(square(r.noise_sd));
+    }
+    return out;
+  }
+
+ private:
+  const simulator::Graph& graph_;
+  const simulator::Forward& clean_;
+  const simulator::Recipe& recipe_;
+  const simulator::ReplayOptions& options_;
+  const std::vector<OperandGroup>& groups_;
+};
+
 void rank(Attribution& out) {
   std::vector<double> predicted;
   std::vector<double> measured;
   std::vector<double> only;
   std::vector<double> alone;
+  std::vector<double> held;
+  std::vector<double> held_predicted;
   std::vector<double> nsr;
   std::vector<double> variance;
   std::vector<double> measured_variance;
@@ -42,6 +77,8 @@ void rank(Attribution& out) {
     only.push_back(b.only_kl);
     measured.push_back(b.measured_kl);
     alone.push_back(b.alone_kl);
+    held.push_back(b.held_kl);
+    held_predicted.push_back(b.held_without_kl);
     nsr.push_back(b.nsr);
     if (b.variance.empty()) continue;
     variance.push_back(b.variance.back());
@@ -51,6 +88,8 @@ void rank(Attribution& out) {
   out.naive_tau_kl = kendall_tau(nsr, measured);
   out.alone_tau_kl = kendall_tau(only, alone);
   out.naive_alone_tau_kl = kendall_tau(nsr, alone);
+  out.tau_held_kl = kendall_tau(held_predicted, held);
+  out.naive_tau_held_kl = kendall_tau(nsr, held);
   if (variance.size() != nsr.size()) return;
   out.tau_router = kendall_tau(variance, measured_variance);
   out.naive_tau_router = kendall_tau(nsr, measured_variance);
@@ -100,24 +139,25 @@ Attribution attribute(const simulator::Graph& graph, const simulator::Forward& c
   std::stable_sort(out.blames.begin(), out.blames.end(),
                    [](const Blame& a, const Blame& b) { return a.kl > b.kl; });
   if (!measure) return out;
-  const auto& groups = predictor.responses().groups;
-  const auto whole = simulator::measure(graph, clean, recipe, options, operands_of(groups, filter));
-  out.measured_kl = whole.loss.kl;
+  const Executor execute(graph, clean, recipe, options, predictor.responses().groups);
+  const Executed whole = execute.run(filter, false);
+  const Executed whole_held = execute.run(filter, true);
+  out.measured_kl = whole.kl;
   for (Blame& blame : out.blames) {
     const auto others = [&](const OperandGroup& g) {
       return g.name != blame.group && (!filter || filter(g));
     };
-    const auto without =
-        simulator::measure(graph, clean, recipe, options, operands_of(groups, others));
-    blame.measured_kl = whole.loss.kl - without.loss.kl;
-    blame.without_kl = p.loss.kl - predictor.predict(recipe, options, others).loss.kl;
     const auto only = [&](const OperandGroup& g) { return g.name == blame.group; };
+    const auto predicted = predictor.predict(recipe, options, others).loss;
+    blame.without_kl = p.loss.kl - predicted.kl;
+    blame.held_without_kl = p.loss.held_kl - predicted.held_kl;
     blame.only_kl = predictor.predict(recipe, options, only).loss.kl;
-    blame.alone_kl =
-        simulator::measure(graph, clean, recipe, options, operands_of(groups, only)).loss.kl;
-    for (std::size_t r = 0; r < whole.routers.size(); ++r) {
-      blame.measured_variance.push_back(square(whole.routers[r].noise_sd) -
-                                        square(without.routers[r].noise_sd));
+    const Executed without = execute.run(others, false);
+    blame.measured_kl = whole.kl - without.kl;
+    blame.held_kl = whole_held.kl - execute.run(others, true).kl;
+    blame.alone_kl = execute.run(only, false).kl;
+    for (std::size_t r = 0; r < whole.variance.size(); ++r) {
+      blame.measured_variance.push_back(whole.variance[r] - without.variance[r]);
     }
   }
   rank(out);
@@ -132,6 +172,8 @@ nlohmann::ordered_json to_json(const Attribution& a) {
     if (a.measured) {
       j["measured_kl"] = b.measured_kl;
       j["alone_kl"] = b.alone_kl;
+      j["held_kl"] = b.held_kl;
+      j["predicted_held_kl"] = b.held_without_kl;
       j["predicted_without_kl"] = b.without_kl;
       j["predicted_alone_kl"] = b.only_kl;
       j["measured_router_variance"] = b.measured_variance;
@@ -151,6 +193,8 @@ nlohmann::ordered_json to_json(const Attribution& a) {
                           {"naive_kl", a.naive_tau_kl},
                           {"alone_kl", a.alone_tau_kl},
                           {"naive_alone_kl", a.naive_alone_tau_kl},
+                          {"held_kl", a.tau_held_kl},
+                          {"naive_held_kl", a.naive_tau_held_kl},
                           {"last_router", a.tau_router},
                           {"naive_last_router", a.naive_tau_router}};
   }
@@ -175,10 +219,10 @@ std::string to_text(const Attribution& a, std::size_t top) {
     text += fmt::format(
         "Kendall's tau (in brackets: of ranking by the tensors' NSR): against leaving each group "
         "out, KL "
-        "{:.2f} ({:.2f}), last router {:.2f} ({:.2f}); against each group alone, KL {:.2f} "
-        "({:.2f})\n",
-        a.tau_kl, a.naive_tau_kl, a.tau_router, a.naive_tau_router, a.alone_tau_kl,
-        a.naive_alone_tau_kl);
+        "{:.2f} ({:.2f}), with experts held {:.2f} ({:.2f}), last router {:.2f} ({:.2f}); against "
+        "each group alone, KL {:.2f} ({:.2f})\n",
+        a.tau_kl, a.naive_tau_kl, a.tau_held_kl, a.naive_tau_held_kl, a.tau_router,
+        a.naive_tau_router, a.alone_tau_kl, a.naive_alone_tau_kl);
   }
   return text;
 }

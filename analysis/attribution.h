@@ -26,6 +26,9 @@ struct Blame {
   double only_kl = 0.0;      ///< predicted, gain and flips included: KL of this group alone
   double measured_kl = 0.0;  ///< KL of the recipe less KL without this group
   double alone_kl = 0.0;     ///< KL of this group alone: not drowned in the others' flips
+  /// measured_kl and without_kl with every token's experts held: the same roundings in both
+  /// executions, and no flip that only one of them has.
+  double held_kl = 0.0, held_without_kl = 0.0;
   std::vector<double> variance;           ///< [router] predicted part of the logits' variance
   std::vector<double> measured_variance;  ///< [router] the same, measured
 };
@@ -41,7 +44,8 @@ struct Attribution {
   /// Kendall's tau of prediction and measurement; `naive`: of the operands' NSR and
   /// measurement; `alone`: against quantizing one group alone.
   double tau_kl = 0.0, naive_tau_kl = 0.0, alone_tau_kl = 0.0, naive_alone_tau_kl = 0.0;
-  double tau_router = 0.0, naive_tau_router = 0.0;  ///< of the last router's variance
+  double tau_held_kl = 0.0, naive_tau_held_kl = 0.0;  ///< leaving groups out with experts held
+  double tau_router = 0.0, naive_tau_router = 0.0;    ///< of the last router's variance
 };
 
 /// `measure`: also executes the recipe once for every group, without it.

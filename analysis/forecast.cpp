@@ -32,7 +32,8 @@ std::vector<Pair> operand_pairs(const Forecast& f) {
     const auto at = measured.find(o.tensor + "|" + std::to_string(o.expert) +
                                   (o.role == simulator::Role::weight ? "w" : "x"));
     if (at == measured.end()) continue;
-    pairs.push_back({o.tensor, o.figures.nsr, at->second, 0});
+    pairs.push_back(
+        {o.tensor, o.figures.nsr, at->second, 0, o.figures.nsr_uncertainty * o.figures.nsr});
   }
   return pairs;
 }
@@ -43,7 +44,8 @@ std::vector<Pair> linear_pairs(const Forecast& f) {
   std::vector<Pair> pairs;
   for (const auto& l : f.predicted->linears) {
     const auto at = measured.find(l.op);
-    if (at != measured.end()) pairs.push_back({l.op, l.nsr, at->second, l.white});
+    if (at != measured.end())
+      pairs.push_back({l.op, l.nsr, at->second, l.white, l.uncertainty * l.nsr});
   }
   return pairs;
 }
@@ -52,7 +54,8 @@ std::vector<Pair> router_noise_pairs(const Forecast& f) {
   std::vector<Pair> pairs;
   for (std::size_t r = 0; r < f.predicted->routers.size(); ++r) {
     const auto& p = f.predicted->routers[r];
-    pairs.push_back({p.op, p.noise_sd, f.measured->routers[r].noise_sd, p.white_noise_sd});
+    pairs.push_back({p.op, p.noise_sd, f.measured->routers[r].noise_sd, p.white_noise_sd,
+                     p.uncertainty * p.noise_sd});
   }
   return pairs;
 }
@@ -61,7 +64,8 @@ std::vector<Pair> flip_pairs(const Forecast& f) {
   std::vector<Pair> pairs;
   for (std::size_t r = 0; r < f.predicted->routers.size(); ++r) {
     const auto& p = f.predicted->routers[r];
-    pairs.push_back({p.op, p.flip_rate, rate(f.measured->routers[r]), p.independent_flip_rate});
+    pairs.push_back({p.op, p.flip_rate, rate(f.measured->routers[r]), p.independent_flip_rate,
+                     p.flip_uncertainty});
   }
   return pairs;
 }
@@ -70,7 +74,7 @@ std::vector<Pair> value_pairs(const Forecast& f) {
   std::map<std::string, double> measured;
   for (const auto& v : f.measured->values) measured[v.op] = v.error.nsr;
   std::vector<Pair> pairs;
-  for (const auto& v : f.predicted->values) pairs.push_back({v.op, v.nsr, measured[v.op], 0});
+  for (const auto& v : f.predicted->values) pairs.push_back({v.op, v.nsr, measured[v.op], 0, 0});
   return pairs;
 }
 
@@ -81,11 +85,16 @@ Agreement agreement(std::string kind, const std::vector<Pair>& pairs, double lim
   std::vector<double> factors;
   std::vector<double> naive;
   std::size_t inside = 0;
+  std::size_t calibrated = 0;
   for (const auto& p : pairs) {
     if (p.measured <= 0) continue;
     factors.push_back(factor(p.predicted, p.measured));
     if (p.naive > 0) naive.push_back(factor(p.naive, p.measured));
     inside += factors.back() <= limit ? 1 : 0;
+    if (p.uncertainty > 0) {
+      ++a.stated;
+      calibrated += std::fabs(p.predicted - p.measured) <= 2 * p.uncertainty ? 1 : 0;
+    }
     if (factors.back() > a.worst) {
       a.worst = factors.back();
       a.worst_at = p.what;
@@ -95,6 +104,7 @@ Agreement agreement(std::string kind, const std::vector<Pair>& pairs, double lim
   if (factors.empty()) return a;
   a.median = quantile(factors, 0.5);
   a.within = static_cast<double>(inside) / static_cast<double>(factors.size());
+  if (a.stated > 0) a.calibrated = static_cast<double>(calibrated) / static_cast<double>(a.stated);
   if (!naive.empty()) a.naive_median = quantile(naive, 0.5);
   return a;
 }
@@ -128,10 +138,14 @@ std::vector<Agreement> agreements(const std::vector<Forecast>& forecasts) {
     if (!values.empty()) join(final_values, f.recipe, {values.back()});
     const auto& m = f.measured->loss;
     if (std::fabs(m.change) > m.standard_error) {
-      loss.push_back(
-          {f.recipe, f.predicted->loss.change * (m.change < 0 ? -1 : 1), std::fabs(m.change), 0});
+      loss.push_back({f.recipe, f.predicted->loss.change * (m.change < 0 ? -1 : 1),
+                      std::fabs(m.change), 0,
+                      std::hypot(f.predicted->loss.uncertainty, m.standard_error)});
     }
-    if (m.kl > 0) kl.push_back({f.recipe, f.predicted->loss.kl, m.kl, f.predicted->loss.white_kl});
+    if (m.kl > 0) {
+      kl.push_back({f.recipe, f.predicted->loss.kl, m.kl, f.predicted->loss.white_kl,
+                    f.predicted->loss.kl_uncertainty});
+    }
   }
   return {agreement("NSR of an operand", operands, 1.03),
           agreement("NSR of a linear's output", linears, 1.10),

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "simulator/graph/channels.h"
 #include "simulator/graph/measure.h"
 #include "simulator/graph/predict.h"
 
@@ -25,8 +26,12 @@ struct NetworkReport {
   std::int64_t training_step = 0;
   std::uint64_t tokens = 0;
   double clean_loss = 0.0;
-  double response_seconds = 0.0;  ///< of the pass that all predictions share; 0: none was made
+  double response_seconds = 0.0;    ///< of the pass that all predictions share; 0: none was made
+  double statistics_seconds = 0.0;  ///< of the block statistics of all recipes' block shapes
   int samples = 0;
+  std::vector<simulator::ChannelProfile> channels;  ///< of the clean execution
+  std::vector<simulator::ExpertDiversity> experts;  ///< likewise
+  std::vector<simulator::Utilisation> use;          ///< likewise
   std::vector<Forecast> forecasts;
 };
 
@@ -34,6 +39,7 @@ struct NetworkReport {
 struct Pair {
   std::string what;
   double predicted = 0.0, measured = 0.0, naive = 0.0;
+  double uncertainty = 0.0;  ///< one standard deviation of `measured`, as predicted; 0: none stated
   [[nodiscard]] double ratio() const { return predicted / measured; }
 };
 
@@ -45,6 +51,9 @@ struct Agreement {
   double within = 0.0;               ///< share inside `limit`
   double limit = 1.0;
   double naive_median = 0.0;  ///< of the baseline; 0: none
+  double calibrated =
+      0.0;                 ///< share within two stated standard deviations; of those that state one
+  std::size_t stated = 0;  ///< how many do
   std::string worst_at;
 };
 
@@ -60,5 +69,17 @@ struct Agreement {
 
 [[nodiscard]] nlohmann::ordered_json to_json(const NetworkReport& report);
 [[nodiscard]] std::string to_text(const NetworkReport& report);
+
+// What a report says beside predicted and measured figures of values (forecast_measures.cpp).
+[[nodiscard]] nlohmann::ordered_json to_json(
+    const std::vector<simulator::ChannelProfile>& channels);
+[[nodiscard]] nlohmann::ordered_json to_json(
+    const std::vector<simulator::ExpertDiversity>& experts);
+[[nodiscard]] nlohmann::ordered_json to_json(const std::vector<simulator::Utilisation>& use);
+[[nodiscard]] nlohmann::ordered_json to_json(const simulator::TrainingRange& range);
+/// Experts and channels of the clean network; empty where there is nothing to say.
+[[nodiscard]] std::string network_lines(const NetworkReport& report);
+/// Accumulators, gradients, updates and experts of one measurement.
+[[nodiscard]] std::string measure_lines(const simulator::Measurement& m);
 
 }  // namespace assay::analysis

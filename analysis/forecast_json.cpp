@@ -84,7 +84,12 @@ Json measured_json(const simulator::Measurement& m) {
             {"kl", l.kl},
             {"kl_p95", l.kl_p95},
             {"kl_p99", l.kl_p99}}},
+          {"arithmetic", m.products == simulator::Products::recipe ? "recipe" : "exact"},
           {"routers", list(m.routers, measured_router)},
+          {"accumulators", list(m.accumulators, value_error)},
+          {"training", to_json(m.training)},
+          {"experts", to_json(m.experts)},
+          {"utilisation", to_json(m.use)},
           {"operands", list(m.operands, value_error)},
           {"linears", list(m.linears, value_error)},
           {"values", list(m.values, value_error)},
@@ -123,6 +128,8 @@ Json predicted_json(const simulator::Prediction& p) {
             {"p95", l.p95},
             {"p99", l.p99},
             {"kl", l.kl},
+            {"kl_uncertainty", l.kl_uncertainty},
+            {"held_kl", l.held_kl},
             {"white_kl", l.white_kl}}},
           {"routers", list(p.routers,
                            [](const simulator::RouterPrediction& r) {
@@ -171,13 +178,27 @@ Json to_json(const NetworkReport& report) {
   Json forecasts = Json::array();
   for (const auto& f : report.forecasts) {
     Json j{{"recipe", f.recipe}};
-    if (f.predicted) j["predicted"] = predicted_json(*f.predicted);
-    if (f.measured) j["measured"] = measured_json(*f.measured);
+    if (f.predicted) {
+      j["predicted"] = predicted_json(*f.predicted);
+      j["predicted"]["seconds"] = f.predicted->seconds;
+    }
+    if (f.measured) {
+      j["measured"] = measured_json(*f.measured);
+      j["measured"]["seconds"] = f.measured->seconds;
+    }
     forecasts.push_back(std::move(j));
   }
-  Json out{{"recording", report.recording}, {"training_step", report.training_step},
-           {"tokens", report.tokens},       {"clean_loss", report.clean_loss},
-           {"samples", report.samples},     {"forecasts", std::move(forecasts)}};
+  Json out{{"recording", report.recording},
+           {"training_step", report.training_step},
+           {"tokens", report.tokens},
+           {"clean_loss", report.clean_loss},
+           {"samples", report.samples},
+           {"response_seconds", report.response_seconds},
+           {"statistics_seconds", report.statistics_seconds},
+           {"channels", to_json(report.channels)},
+           {"experts", to_json(report.experts)},
+           {"utilisation", to_json(report.use)},
+           {"forecasts", std::move(forecasts)}};
   Json table = Json::array();
   for (const auto& a : agreements(report.forecasts)) {
     if (a.count == 0) continue;
@@ -188,7 +209,9 @@ Json to_json(const NetworkReport& report) {
                      {"median", a.median},
                      {"worst", number(a.worst)},
                      {"worst_at", a.worst_at},
-                     {"naive_median", number(a.naive_median)}});
+                     {"naive_median", number(a.naive_median)},
+                     {"stated", a.stated},
+                     {"within_two_stated_deviations", a.calibrated}});
   }
   out["agreement"] = std::move(table);
   return out;
@@ -198,6 +221,7 @@ std::string to_text(const NetworkReport& report) {
   std::string text =
       fmt::format("network of {}, step {}, {} tokens, loss {:.4f}\n", report.recording,
                   report.training_step, report.tokens, report.clean_loss);
+  text += network_lines(report);
   for (const auto& f : report.forecasts) {
     text += fmt::format("\n{}\n", f.recipe);
     if (f.predicted) {
@@ -210,6 +234,7 @@ std::string to_text(const NetworkReport& report) {
       text += fmt::format("  measured   loss {:+.5f} +- {:.5f}  KL {:.5f}  {:.4f} s\n", l.change,
                           l.standard_error, l.kl, f.measured->seconds);
       text += gradient_line(*f.measured);
+      text += measure_lines(*f.measured);
     }
     const std::size_t routers =
         f.measured ? f.measured->routers.size() : f.predicted->routers.size();
@@ -240,8 +265,10 @@ std::string to_text(const NetworkReport& report) {
       text += "\npredicted over measured, as a factor: figures, median, worst, inside the limit\n";
     head = true;
     text += fmt::format(
-        "  {:38} {:5}  {:6.3f}  {:8.3f}  {:5.1f} % within {:.2f}{}\n", a.kind, a.count, a.median,
+        "  {:38} {:5}  {:6.3f}  {:8.3f}  {:5.1f} % within {:.2f}{}{}\n", a.kind, a.count, a.median,
         a.worst, a.within * 100, a.limit,
+        a.stated > 0 ? fmt::format("  {:5.1f} % within 2 stated deviations", a.calibrated * 100)
+                     : "",
         a.naive_median > 0 ? fmt::format("  (naive median {:.3f})", a.naive_median) : "");
   }
   return text;

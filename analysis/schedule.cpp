@@ -5,6 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "analysis/forecast.h"
 #include "analysis/statistics.h"
 #include "simulator/router_noise.h"
 
@@ -100,12 +101,17 @@ nlohmann::ordered_json to_json(const SchedulePlan& plan) {
     }
     orders.push_back({{"order", order.name}, {"switches", std::move(switches)}});
   }
+  Json use = Json::array();
+  for (const auto& [step, routers] : plan.use) {
+    use.push_back({{"step", step}, {"routers", to_json(routers)}});
+  }
   return {{"schema", "assay-schedule"},
           {"schema_version", 1},
           {"recipe", plan.recipe},
           {"limits", {{"flips", plan.limits.flips}, {"loss", plan.limits.loss}}},
           {"parts", std::move(parts)},
-          {"orders", std::move(orders)}};
+          {"orders", std::move(orders)},
+          {"utilisation", std::move(use)}};
 }
 
 }  // namespace assay::analysis

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "simulator/graph/experts.h"
 #include "simulator/graph/predict.h"
 
 namespace assay::analysis {
@@ -43,6 +44,8 @@ struct SchedulePlan {
   Limits limits;
   std::vector<Part> parts;  ///< the recipe's classes, then "all"
   std::vector<Order> orders;
+  /// By recorded step, then router: how the experts are used, without the recipe.
+  std::vector<std::pair<std::int64_t, std::vector<simulator::Utilisation>>> use;
 };
 
 [[nodiscard]] Moment moment_of(const simulator::Graph& graph, const simulator::Forward& clean,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/network_run.h"
 
+#include <chrono>
 #include <filesystem>
 
 #include "tools/progress.h"
@@ -13,33 +14,43 @@ simulator::Recording open_recording(const std::string& path) {
 }
 
 NetworkRun::NetworkRun(const simulator::Recording& recording,
-                       const simulator::ReplayOptions& options)
+                       const simulator::ReplayOptions& options,
+                       const simulator::MeasureOptions& extra)
     : options_(options),
+      extra_(extra),
       graph_(simulator::Graph::of(recording)),
       clean_(simulator::run_forward(graph_, {})) {
   report_.recording = graph_.recording;
   report_.training_step = graph_.training_step;
   report_.tokens = graph_.token_count();
   report_.clean_loss = clean_.loss;
+  report_.channels = simulator::channel_profiles(graph_, clean_);
+  report_.experts = simulator::expert_diversity(graph_, clean_, {});
+  report_.use = simulator::utilisation(graph_, clean_);
 }
 
-void NetworkRun::prepare(int samples, const std::vector<simulator::Recipe>& recipes) {
-  const auto groups = simulator::operand_groups(graph_, clean_).size() + graph_.routers.size();
+void NetworkRun::prepare(int samples, const std::vector<simulator::Recipe>& recipes,
+                         simulator::Grouping grouping) {
+  const auto groups =
+      simulator::operand_groups(graph_, clean_, grouping).size() + graph_.routers.size();
   Progress progress("responses", static_cast<std::int64_t>(groups));
   auto responses = simulator::measure_responses(
       graph_, clean_, samples, options_.seed,
-      [&](std::int64_t /*done*/, std::int64_t /*total*/) { progress.advance(1); });
+      [&](std::int64_t /*done*/, std::int64_t /*total*/) { progress.advance(1); }, grouping);
   report_.response_seconds = responses.seconds;
   report_.samples = samples;
   predictor_ = std::make_unique<simulator::Predictor>(graph_, clean_, std::move(responses));
+  const auto begin = std::chrono::steady_clock::now();
   for (const auto& recipe : recipes) predictor_->prepare(recipe, options_);
+  report_.statistics_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
 void NetworkRun::add(const simulator::Recipe& recipe, bool predict, bool measure) {
   analysis::Forecast f;
   f.recipe = recipe.name;
   if (predict) f.predicted = predictor_->predict(recipe, options_);
-  if (measure) f.measured = simulator::measure(graph_, clean_, recipe, options_);
+  if (measure) f.measured = simulator::measure(graph_, clean_, recipe, options_, {}, extra_);
   report_.forecasts.push_back(std::move(f));
 }
 

@@ -16,9 +16,11 @@ namespace assay::tools {
 
 class NetworkRun {
  public:
-  NetworkRun(const simulator::Recording& recording, const simulator::ReplayOptions& options);
+  NetworkRun(const simulator::Recording& recording, const simulator::ReplayOptions& options,
+             const simulator::MeasureOptions& extra = {});
   /// The pass that predictions share, with progress on a terminal.
-  void prepare(int samples, const std::vector<simulator::Recipe>& recipes);
+  void prepare(int samples, const std::vector<simulator::Recipe>& recipes,
+               simulator::Grouping grouping = simulator::Grouping::by_name);
   void add(const simulator::Recipe& recipe, bool predict, bool measure);
   [[nodiscard]] const analysis::NetworkReport& report() const { return report_; }
   [[nodiscard]] const simulator::Graph& graph() const { return graph_; }
@@ -28,6 +30,7 @@ class NetworkRun {
 
  private:
   simulator::ReplayOptions options_;
+  simulator::MeasureOptions extra_;
   simulator::Graph graph_;
   simulator::Forward clean_;
   std::unique_ptr<simulator::Predictor> predictor_;

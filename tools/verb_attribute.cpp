@@ -17,7 +17,7 @@ namespace {
 struct Options {
   std::string recording, recipe;
   std::vector<std::string> without;
-  bool measure = false;
+  bool measure = false, by_expert = false;
   int samples = 4;
   std::size_t top = 12;
   std::uint64_t seed = 1;
@@ -29,7 +29,9 @@ ExitCode run(const Options& options) {
   options.outputs.require_writable();
   const simulator::Recording recording = open_recording(options.recording);
   NetworkRun network(recording, {.seed = options.seed});
-  network.prepare(options.samples, {recipe});
+  network.prepare(
+      options.samples, {recipe},
+      options.by_expert ? simulator::Grouping::by_expert : simulator::Grouping::by_name);
   for (const std::string& part : options.without) {
     bool found = false;
     for (const auto& g : network.predictor().responses().groups) {
@@ -71,6 +73,8 @@ Action declare_attribute(CLI::App& app) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_flag("--measure", options->measure, "also measure: leave each group out, one by one");
+  app.add_flag("--by-expert", options->by_expert,
+               "the operands of each expert are a group of their own, all its linears together");
   app.add_option("--top", options->top, "groups to print (default 12)");
   app.add_option("--samples", options->samples, "noise samples per group (default 4)")
       ->check(CLI::Range(1, 64));

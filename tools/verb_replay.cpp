@@ -31,6 +31,8 @@ struct Options {
   std::int64_t step = std::numeric_limits<std::int64_t>::max();
   bool predict = false, measure = false, both = false;
   int samples = 4;
+  std::string arithmetic = "exact";
+  double learning_rate = 1e-3;
   Outputs outputs;
 };
 
@@ -40,6 +42,7 @@ std::string command_of(const Options& options) {
   if (options.both) text += " --both";
   if (options.predict) text += " --predict";
   if (options.measure) text += " --measure";
+  if (options.arithmetic != "exact") text += " --arithmetic " + options.arithmetic;
   return text + fmt::format(" --seed {}", options.seed);
 }
 
@@ -48,7 +51,11 @@ ExitCode run_network(const Options& options, const simulator::Recording& recordi
                      const std::vector<simulator::Recipe>& recipes) {
   const bool predict = options.predict || options.both;
   const bool measure = options.measure || options.both;
-  NetworkRun network(recording, {.seed = options.seed, .step = options.step});
+  const simulator::MeasureOptions extra{.products = options.arithmetic == "recipe"
+                                                        ? simulator::Products::recipe
+                                                        : simulator::Products::exact,
+                                        .learning_rate = options.learning_rate};
+  NetworkRun network(recording, {.seed = options.seed, .step = options.step}, extra);
   if (predict) network.prepare(options.samples, recipes);
   analysis::Report report;
   report.environment = environment(command_of(options));
@@ -119,6 +126,13 @@ Action declare_replay(CLI::App& app) {
   app.add_option("--samples", options->samples,
                  "noise samples per group of operands behind a prediction (default 4)")
       ->check(CLI::Range(1, 64));
+  app.add_option("--arithmetic", options->arithmetic,
+                 "of measured products: exact (in double, default) or recipe (the recipe's "
+                 "accumulators, outputs rounded)")
+      ->check(CLI::IsMember({"exact", "recipe"}));
+  app.add_option("--learning-rate", options->learning_rate,
+                 "of the updates estimated from measured gradients (default 1e-3)")
+      ->check(CLI::PositiveNumber);
   app.add_option("--step", options->step, "of the recipes' schedules (default: all of it applies)")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--seed", options->seed, "of stochastic rounding (default 1)");

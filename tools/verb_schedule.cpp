@@ -81,6 +81,22 @@ void print(const analysis::SchedulePlan& plan) {
   }
 }
 
+void print_use(const analysis::SchedulePlan& plan) {
+  std::vector<std::vector<std::string>> rows{
+      {"router", "step", "effective experts", "idle", "largest load"}};
+  std::string alarms;
+  for (const auto& [step, routers] : plan.use) {
+    for (const auto& u : routers) {
+      rows.push_back({u.op, std::to_string(step),
+                      fmt::format("{:.2f} of {}", u.effective, u.load.size()),
+                      std::to_string(u.idle), fmt::format("{:.2f}", u.largest)});
+      for (const auto& a : u.alarms)
+        alarms += fmt::format("alarm: step {} {}: {}\n", step, u.op, a);
+    }
+  }
+  fmt::print("{}{}", table(rows), alarms);
+}
+
 ExitCode run(const Options& options) {
   const simulator::Recipe recipe = simulator::load_recipe(options.recipe);
   options.outputs.require_writable();
@@ -91,6 +107,11 @@ ExitCode run(const Options& options) {
   for (const auto& recording : recordings) {
     NetworkRun network(recording, {.seed = options.seed});
     network.prepare(options.samples, {recipe});
+    plan.use.emplace_back(
+        network.graph().training_step,
+        simulator::utilisation(
+            network.graph(), network.clean(),
+            plan.use.empty() ? std::vector<simulator::Utilisation>() : plan.use.back().second));
     auto& predictor = network.predictor();
     const auto whole = predictor.predict(recipe, network.options());
     if (plan.parts.empty()) {
@@ -116,7 +137,9 @@ ExitCode run(const Options& options) {
   }
   analysis::finish(plan);
   options.outputs.write_json(analysis::to_json(plan));
-  if (!options.outputs.to_stdout()) print(plan);
+  if (options.outputs.to_stdout()) return ExitCode::pass;
+  print(plan);
+  print_use(plan);
   return ExitCode::pass;
 }
 

@@ -28,6 +28,51 @@ class Network(CliTest):
         self.assertGreater(len(network["agreement"]), 4)
         self.assertIn("The network as a whole", page.read_text())
 
+    def test_a_measurement_has_the_range_of_training_and_the_use_of_experts(self):
+        out = self.folder / "report.json"
+        self.passes("replay", SMALL, "--recipe", "article", "--measure", "--learning-rate", "0.01", "--json", out)
+        network = json.loads(out.read_text())["network"]
+        self.assertEqual(len(network["utilisation"]), 4)
+        self.assertEqual(len(network["experts"]), 4)
+        self.assertTrue(network["channels"])
+        for use in network["utilisation"]:
+            self.assertAlmostEqual(sum(use["load"]), 1)
+            self.assertLessEqual(use["effective_experts"], len(use["load"]) + 1e-9)
+        measured = network["forecasts"][0]["measured"]
+        self.assertEqual(measured["arithmetic"], "exact")
+        self.assertEqual(measured["accumulators"], [])
+        for gradients in measured["training"]["gradients"]:
+            self.assertEqual(gradients["loss_scale"], 65536)
+            self.assertLessEqual(gradients["best_flushed"], gradients["flushed_unscaled"])
+        self.assertEqual({u["learning_rate"] for u in measured["training"]["updates"]}, {0.01})
+
+    def test_the_recipes_arithmetic_is_measured_beside_exact_products(self):
+        out = self.folder / "report.json"
+        self.passes("replay", SMALL, "--recipe", "fp8-deepseek-v3", "--measure", "--arithmetic", "recipe", "--json", out)
+        measured = json.loads(out.read_text())["network"]["forecasts"][0]["measured"]
+        self.assertEqual(measured["arithmetic"], "recipe")
+        self.assertEqual(len(measured["accumulators"]), len(measured["linears"]))
+        self.assertTrue(all(0 < a["nsr"] < 1e-3 for a in measured["accumulators"]))
+
+    def test_an_accumulator_of_no_unit_is_refused(self):
+        recipe = json.loads((SOURCE / "simulator" / "recipes" / "fp8-deepseek-v3.json").read_text())
+        for accumulator, word in (({"kind": "hopper.wgmma.e4m3.f33"}, "did you mean"),
+                                  ({"kind": "hopper.wgmma.bf16.f32"}, "not e4m3 by e4m3")):
+            for treatment in recipe["classes"]:
+                treatment["accumulator"] = accumulator
+            path = self.folder / "recipe.json"
+            path.write_text(json.dumps(recipe))
+            r = run("replay", SMALL, "--recipe", path, "--measure", "--arithmetic", "recipe")
+            self.assertEqual((r.returncode, r.stderr.count("\n")), (4, 1), r.stderr)
+            self.assertIn(word, r.stderr)
+
+    def test_every_expert_is_a_group_of_its_own(self):
+        out = self.folder / "experts.json"
+        self.passes("attribute", SMALL, "--recipe", "mxfp4-rceil", "--samples", "1", "--by-expert", "--json", out)
+        blame = json.loads(out.read_text())
+        self.assertAlmostEqual(sum(g["kl"] for g in blame["groups"]), blame["kl"], delta=1e-12)
+        self.assertGreaterEqual(sum("of expert" in g["group"] for g in blame["groups"]), 4 * 8 - 2)
+
     def test_attribution_adds_up(self):
         out = self.folder / "blame.json"
         self.passes("attribute", SMALL, "--recipe", "mxfp4-rceil", "--samples", "1", "--json", out)
@@ -56,6 +101,8 @@ class Network(CliTest):
         for part in plan["parts"]:
             self.assertEqual([m["step"] for m in part["steps"]], [100, 300])
             self.assertEqual(part["earliest_step"], 100)  # everything is allowed
+        self.assertEqual([u["step"] for u in plan["utilisation"]], [100, 300])
+        self.assertTrue(all(len(u["routers"]) == 4 for u in plan["utilisation"]))
 
     def test_nothing_to_do_is_said(self):
         for verb in ("attribute", "schedule"):

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of docs/evidence/replay-prediction.md: runs `assay replay --both` on recordings and writes the Markdown between the page's markers.
+
+    python3 tools/replay_evidence.py --assay build/tools/assay --page docs/evidence/replay-prediction.md \\
+        simulator/recordings/pystdlib-moe simulator/recordings/moe-softmax-1000 held-softmax held-softplus \\
+        --blame simulator/recordings/moe-softmax-1000:nvfp4-w4a4
+"""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import tempfile
+
+RECIPES = ["fp8-deepseek-v3", "deepseek-v4", "nvfp4", "nvfp4-w4a4", "mxfp4-floor", "mxfp4-rceil", "article"]
+BEGIN, END = "<!-- tables: tools/replay_evidence.py -->", "<!-- end of tables -->"
+
+
+def factor(value):
+    return "wrong sign" if value is None else f"{value:.3f}"
+
+
+def router(forecast, kind):
+    last = forecast[kind]["routers"][-1]
+    rate = last["flip_rate"] if kind == "predicted" else last["flips"] / last["tokens"]
+    return last["noise_sd"], 100 * rate
+
+
+def tables(network):
+    out = [f"Step {network['training_step']}, {network['tokens']} tokens, clean loss {network['clean_loss']:.4f}.", "",
+           "| figure | how many | asked | inside | within 2 stated deviations | median | worst | at | baseline median |",
+           "|---|---|---|---|---|---|---|---|---|"]
+    for a in network["agreement"]:
+        stated = f"{100 * a['within_two_stated_deviations']:.1f} %" if a["stated"] else "-"
+        naive = f"{a['naive_median']:.3f}" if a["naive_median"] else "-"
+        out.append(f"| {a['kind']} | {a['count']} | {a['limit']:.2f} | {100 * a['within']:.1f} % | {stated} | {factor(a['median'])} | "
+                   f"{factor(a['worst'])} | {a['worst_at']} | {naive} |")
+    out += ["", "| recipe | loss change, predicted | measured | KL, predicted | measured | last router noise, predicted | measured "
+            "| its flips, predicted | measured | seconds, predicted | measured | ratio |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|"]
+    ratios = []
+    for f in network["forecasts"]:
+        p, m = f["predicted"], f["measured"]
+        (ps, pf), (ms, mf) = router(f, "predicted"), router(f, "measured")
+        ratios.append(m["seconds"] / p["seconds"])
+        out.append(f"| {f['recipe']} | {p['loss']['change']:+.4f} ± {p['loss']['uncertainty']:.4f} | {m['loss']['change']:+.4f} ± "
+                   f"{m['loss']['standard_error']:.4f} | {p['loss']['kl']:.5f} | {m['loss']['kl']:.5f} | {ps:.4f} | {ms:.4f} | "
+                   f"{pf:.1f} % | {mf:.1f} % | {p['seconds']:.4f} | {m['seconds']:.3f} | {ratios[-1]:.1f} |")
+    out += ["", f"The pass that all predictions share took {network['response_seconds']:.1f} s, the block statistics of these "
+            f"recipes {network['statistics_seconds']:.1f} s; a measurement's time is of its forward "
+            f"pass and figures, without gradients. Measured over predicted: median {statistics.median(ratios):.1f}, least {min(ratios):.1f}.", ""]
+    return out
+
+
+def run(arguments):
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(folder) / "out.json"
+        text = subprocess.run([*map(str, arguments), "--json", str(out)], check=True, capture_output=True, text=True).stdout
+        return json.loads(out.read_text()), text
+
+
+def commit(folder):
+    return subprocess.run(["git", "-C", folder, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recordings", nargs="+", help="folders; NAME=FOLDER gives the heading")
+    parser.add_argument("--assay", required=True)
+    parser.add_argument("--page", type=pathlib.Path, required=True)
+    parser.add_argument("--samples", default="4")
+    parser.add_argument("--blame", nargs="*", default=[], help="RECORDING:RECIPE")
+    options = parser.parse_args()
+    out = [f"{datetime.date.today()}, {os.cpu_count()} shared CPU cores, commit {commit(options.page.parent)}, `--samples {options.samples}`.", ""]
+    recipes = [a for r in RECIPES for a in ("--recipe", r)]
+    for entry in options.recordings:
+        name, _, folder = entry.rpartition("=")
+        report, _ = run([options.assay, "replay", folder, *recipes, "--both", "--samples", options.samples])
+        out += [f"## {name or report['network']['recording']}", "", *tables(report["network"])]
+    if options.blame:
+        out += ["## Blame", "", f"`assay attribute RECORDING --recipe R --measure --samples {options.samples}`.", "", "```"]
+        for entry in options.blame:
+            folder, _, recipe = entry.rpartition(":")
+            _, text = run([options.assay, "attribute", folder, "--recipe", recipe, "--measure", "--samples", options.samples, "--top", "0"])
+            out += text.strip().splitlines()
+        out += ["```", ""]
+    page = options.page.read_text()
+    head, rest = page.split(BEGIN)
+    _, tail = rest.split(END)
+    options.page.write_text(head + BEGIN + "\n\n" + "\n".join(out) + END + tail)
+
+
+if __name__ == "__main__":
+    main()
