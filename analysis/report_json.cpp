@@ -41,6 +41,7 @@ Json operand_json(const simulator::OperandFormat& o) {
   if (o.reencode) j["reencode"] = o.reencode->name;
   if (o.scales == simulator::ScaleSource::least_squares) j["scales"] = "least_squares";
   if (o.random_bits > 0) j["random_bits"] = o.random_bits;
+  if (o.hadamard > 0) j["hadamard"] = o.hadamard;
   return j;
 }
 

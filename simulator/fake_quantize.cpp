@@ -8,6 +8,7 @@
 #include "formats/layout.h"
 #include "formats/learned_scale.h"
 #include "formats/philox.h"
+#include "simulator/hadamard.h"
 
 namespace assay::simulator {
 namespace {
@@ -83,6 +84,15 @@ formats::BlockScaledTensor quantize_operand(std::span<const float> x, std::int64
 
 FakeQuantized fake_quantize(std::span<const float> x, std::int64_t rows, std::int64_t cols,
                             const OperandFormat& operand, std::uint64_t seed) {
+  if (operand.hadamard > 0) {
+    OperandFormat plain = operand;
+    plain.hadamard = 0;
+    std::vector<float> turned(x.begin(), x.end());
+    hadamard(turned, rows, cols, operand);
+    FakeQuantized result = fake_quantize(turned, rows, cols, plain, seed);
+    undo_hadamard({result.values.data(), x.size()}, rows, cols, operand);
+    return result;
+  }
   if (!operand.block) return cast(x, rows, cols, operand, seed);
   FakeQuantized result;
   dequantize_exactly(quantize_operand(x, rows, cols, operand, seed), result);

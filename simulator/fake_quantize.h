@@ -21,7 +21,9 @@ struct FakeQuantized {
   std::uint64_t reencode_changed = 0;  ///< elements changed by the operand's re-encoding
 };
 
-/// Quantizes a rows x cols row-major matrix of finite values and dequantizes it exactly.
+/// Quantizes a rows x cols row-major matrix of finite values and dequantizes it exactly. Where the
+/// operand has a Hadamard transform, scales and codes are those of the transformed values, which
+/// are rounded to FP32 first, and `values` are transformed back.
 [[nodiscard]] FakeQuantized fake_quantize(std::span<const float> x, std::int64_t rows,
                                           std::int64_t cols, const OperandFormat& operand,
                                           std::uint64_t seed);

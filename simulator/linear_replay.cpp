@@ -5,6 +5,7 @@
 
 #include "simulator/error_figures.h"
 #include "simulator/fake_quantize.h"
+#include "simulator/hadamard.h"
 
 namespace assay::simulator {
 namespace {
@@ -81,7 +82,12 @@ class LinearJob {
   /// nullopt where the recipe leaves the operand alone.
   std::optional<Matrix> quantized(const Operand& x, const OperandFormat& format, Role role) {
     if (!quantizes(format, recipe_) || x.values.empty()) return std::nullopt;
-    auto q = fake_quantize(x.values, x.rows, x.cols, format, tensor_seed(options_.seed, x.tensor));
+    // What quantization does is measured where it happens; the transform keeps lengths and angles.
+    OperandFormat plain = format;
+    plain.hadamard = 0;
+    std::vector<float> turned = x.values;
+    if (format.hadamard > 0) hadamard(turned, x.rows, x.cols, format);
+    auto q = fake_quantize(turned, x.rows, x.cols, plain, tensor_seed(options_.seed, x.tensor));
     TensorReplay t;
     t.tensor = x.tensor;
     t.op = op_.id;
@@ -93,8 +99,10 @@ class LinearJob {
     t.cols = x.cols;
     t.format = format.format_name();
     t.stand_in_scales = format.scales == ScaleSource::least_squares;
-    measure_tensor(x.values, q, format, t);
+    measure_tensor(turned, q, plain, t);
     outcome_.tensors.push_back(std::move(t));
+    if (format.hadamard > 0)
+      undo_hadamard({q.values.data(), turned.size()}, x.rows, x.cols, format);
     return std::move(q.values);
   }
 
@@ -181,7 +189,7 @@ TensorClass linear_class(const Op& op) {
 }
 
 Treatment treatment_of(const Op& op, const Recipe& recipe, const ReplayOptions& options) {
-  return recipe.treatment(linear_class(op), op.expert, options.step);
+  return recipe.treatment(linear_class(op), op.expert, options.step, {op.layer, options.layers});
 }
 
 Matrix under_recipe(const Matrix& x, const OperandFormat& format, const Recipe& recipe,

@@ -2,6 +2,7 @@
 #include "simulator/recipe.h"
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <sstream>
 
@@ -37,9 +38,17 @@ TensorClass tensor_class(std::string_view name) {
 
 std::string_view OperandFormat::format_name() const { return block ? block->name : element->name; }
 
-Treatment Recipe::treatment(TensorClass c, int expert, std::int64_t step) const {
+Treatment Recipe::treatment(TensorClass c, int expert, std::int64_t step, LayerPlace place) const {
   const auto& declared = classes[static_cast<std::size_t>(c)];
-  Treatment plain{high_precision, high_precision, high_precision, SteKind::identity, {}, 0};
+  Treatment plain;
+  plain.weight = plain.activation = plain.gradient = high_precision;
+  if (place.layer >= 0 && place.layers > 0) {
+    const auto count = [&](double share) {
+      return static_cast<int>(std::ceil(share * place.layers));
+    };
+    if (place.layer < count(kept.first) || place.layer >= place.layers - count(kept.last))
+      return plain;
+  }
   Treatment base = declared.value_or(plain);
   bool scheduled = false;
   const ScheduleEntry* last = nullptr;

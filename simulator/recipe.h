@@ -18,10 +18,20 @@
 namespace assay::simulator {
 
 /// Tensors that a recipe treats alike: the linears of attention (q, k, v, o), the linears of routed
-/// experts, any other feed-forward linear, the router, the embedding, the output head, the norms.
-enum class TensorClass : std::uint8_t { attention, expert, dense, router, embedding, head, norm };
-inline constexpr std::array<std::string_view, 7> kTensorClassNames{
-    "attention", "expert", "dense", "router", "embedding", "head", "norm"};
+/// experts, any other feed-forward linear, the router, the embedding, the output head, the norms,
+/// the queries and keys of a sparse-attention indexer.
+enum class TensorClass : std::uint8_t {
+  attention,
+  expert,
+  dense,
+  router,
+  embedding,
+  head,
+  norm,
+  indexer
+};
+inline constexpr std::array<std::string_view, 8> kTensorClassNames{
+    "attention", "expert", "dense", "router", "embedding", "head", "norm", "indexer"};
 [[nodiscard]] std::string_view name(TensorClass c);
 /// Throws InputError naming the known classes.
 [[nodiscard]] TensorClass tensor_class(std::string_view name);
@@ -49,6 +59,11 @@ struct OperandFormat {
   formats::RoundingMode rounding = formats::RoundingMode::nearest_even;
   int random_bits = 0;  ///< of stochastic rounding, 1..16
   ScaleSource scales = ScaleSource::rule;
+  /// Before the operand is quantized, groups of so many elements along the longer side of its block
+  /// (rows where it is square, or a cast) are replaced by their Hadamard transform; 0: they are
+  /// not.
+  int hadamard = 0;
+  bool random_signs = false;  ///< multiplied by one fixed vector of random signs before it
   /// The format the dequantized values are encoded to again before the GEMM (DeepSeek-V4: E4M3);
   /// replay counts the elements that this changes.
   std::optional<formats::BlockFormat> reencode;
@@ -67,6 +82,8 @@ struct AccumulatorModel {
 /// Everything a recipe says about the linears of one class.
 struct Treatment {
   OperandFormat weight, activation, gradient;
+  /// What the product of the weight gradient reads in place of `activation` and `gradient`.
+  std::optional<OperandFormat> wgrad_input, wgrad_gradient;
   SteKind ste = SteKind::identity;
   AccumulatorModel accumulator;
   float ste_parameter = 0;  ///< delta of ewgs, T of trust_mask (golden::Estimator); else 0
@@ -87,6 +104,17 @@ struct LossScaling {
   int growth_interval = 0;  ///< steps without overflow before a dynamic scale doubles
 };
 
+/// Layers that stay in high precision, as shares of the network's depth.
+struct KeptLayers {
+  double first = 0, last = 0;  ///< 0..1; a share of L layers is ceil(share * L) of them
+};
+
+/// Where a tensor lies in the depth of its network; outside the layers: layer -1.
+struct LayerPlace {
+  int layer = -1;
+  int layers = 0;
+};
+
 struct Recipe {
   std::string name;
   std::string summary;
@@ -95,11 +123,15 @@ struct Recipe {
   OperandFormat high_precision;                   ///< of every class that `classes` does not name
   std::vector<std::optional<Treatment>> classes;  ///< indexed by TensorClass
   const formats::FormatSpec* master = &formats::fp32;
+  const formats::FormatSpec* moments = &formats::fp32;          ///< of the optimizer
+  const formats::FormatSpec* weight_gradient = &formats::fp32;  ///< as it is accumulated
   LossScaling loss_scaling;
   std::vector<ScheduleEntry> schedule;  ///< ascending steps
+  KeptLayers kept;
 
   /// What holds for a tensor of class `c` (of expert `expert`, or -1) at training step `step`.
-  [[nodiscard]] Treatment treatment(TensorClass c, int expert, std::int64_t step) const;
+  [[nodiscard]] Treatment treatment(TensorClass c, int expert, std::int64_t step,
+                                    LayerPlace place = {}) const;
 };
 
 /// Reads a recipe. `origin` names the text in errors. Throws InputError with one

@@ -2,6 +2,7 @@
 // The JSON form of a recipe. Every key is checked: a misspelt one would silently mean a default.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -75,12 +76,27 @@ formats::RoundingMode parse_rounding(const Node& node) {
   }
 }
 
+void parse_hadamard(const Node& node, OperandFormat& operand) {
+  if (!node.has("hadamard")) {
+    if (node.has("signs")) node.at("signs").fail("needs \"hadamard\" beside it");
+    return;
+  }
+  operand.hadamard = static_cast<int>(node.at("hadamard").integer(2, 1024));
+  if (!std::has_single_bit(static_cast<unsigned>(operand.hadamard)))
+    node.at("hadamard").fail("must be a power of two");
+  if (operand.reencode) node.at("hadamard").fail("does not go with \"reencode\"");
+  if (!node.has("signs")) return;
+  static constexpr std::array<std::string_view, 2> signs{"plus", "random"};
+  operand.random_signs = node.at("signs").choice(signs) == 1;
+}
+
 OperandFormat parse_operand(const Node& node) {
   OperandFormat operand;
   if (node.value().is_string()) {
     parse_format_name(node, operand);
   } else {
-    node.only({"format", "block", "rounding", "random_bits", "scales", "reencode"});
+    node.only(
+        {"format", "block", "rounding", "random_bits", "scales", "reencode", "hadamard", "signs"});
     parse_format_name(node.at("format"), operand);
     if (node.has("block")) {
       const auto sides = node.at("block").items();
@@ -100,6 +116,7 @@ OperandFormat parse_operand(const Node& node) {
       operand.scales = static_cast<ScaleSource>(node.at("scales").choice(sources));
     }
     if (node.has("reencode")) operand.reencode = parse_block_format(node.at("reencode"));
+    parse_hadamard(node, operand);
   }
   const bool stochastic = operand.rounding == formats::RoundingMode::stochastic;
   if (stochastic != (operand.random_bits > 0)) {
@@ -158,11 +175,15 @@ void parse_ste(const Node& node, Treatment& t) {
 }
 
 Treatment parse_treatment(const Node& node, const OperandFormat& high_precision) {
-  node.only({"class", "weight", "activation", "gradient", "ste", "accumulator"});
-  Treatment t{high_precision, high_precision, high_precision, SteKind::identity, {}, 0};
+  node.only({"class", "weight", "activation", "gradient", "wgrad_input", "wgrad_gradient", "ste",
+             "accumulator"});
+  Treatment t;
+  t.weight = t.activation = t.gradient = high_precision;
   t.weight = parse_operand(node.at("weight"));
   if (node.has("activation")) t.activation = parse_operand(node.at("activation"));
   if (node.has("gradient")) t.gradient = parse_operand(node.at("gradient"));
+  if (node.has("wgrad_input")) t.wgrad_input = parse_operand(node.at("wgrad_input"));
+  if (node.has("wgrad_gradient")) t.wgrad_gradient = parse_operand(node.at("wgrad_gradient"));
   if (node.has("ste")) parse_ste(node.at("ste"), t);
   if (node.has("accumulator")) t.accumulator = parse_accumulator(node.at("accumulator"));
   return t;
@@ -198,9 +219,24 @@ LossScaling parse_loss_scaling(const Node& node) {
   return scaling;
 }
 
+double parse_share(const Node& node) {
+  const auto& v = node.value();
+  if (!v.is_number() || !(v.get<double>() >= 0 && v.get<double>() <= 1))
+    node.fail("must be a share of the layers, 0 to 1");
+  return v.get<double>();
+}
+
+const formats::FormatSpec* parse_element(const Node& node) {
+  const std::string name = node.text();
+  const formats::FormatSpec* spec = format_if_any(name);
+  if (spec == nullptr) node.fail("is \"" + name + "\", not a format");
+  return spec;
+}
+
 Recipe parse(const Node& node) {
   node.only({"schema_version", "name", "summary", "source", "notes", "high_precision", "classes",
-             "master", "loss_scaling", "schedule"});
+             "high_precision_layers", "master", "moments", "weight_gradient", "loss_scaling",
+             "schedule"});
   if (node.at("schema_version").integer(0, INT64_MAX) != 1) {
     node.at("schema_version").fail("must be 1");
   }
@@ -218,9 +254,16 @@ Recipe parse(const Node& node) {
     if (slot) item.at("class").fail("appears twice");
     slot = parse_treatment(item, recipe.high_precision);
   }
-  const std::string master = node.at("master").text();
-  recipe.master = format_if_any(master);
-  if (recipe.master == nullptr) node.at("master").fail("is \"" + master + "\", not a format");
+  recipe.master = parse_element(node.at("master"));
+  if (node.has("moments")) recipe.moments = parse_element(node.at("moments"));
+  if (node.has("weight_gradient"))
+    recipe.weight_gradient = parse_element(node.at("weight_gradient"));
+  if (node.has("high_precision_layers")) {
+    const Node kept = node.at("high_precision_layers");
+    kept.only({"first", "last"});
+    if (kept.has("first")) recipe.kept.first = parse_share(kept.at("first"));
+    if (kept.has("last")) recipe.kept.last = parse_share(kept.at("last"));
+  }
   if (node.has("loss_scaling")) recipe.loss_scaling = parse_loss_scaling(node.at("loss_scaling"));
   if (node.has("schedule")) {
     for (const auto& item : node.at("schedule").items()) {

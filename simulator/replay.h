@@ -136,6 +136,7 @@ struct ReplayOptions {
   std::uint64_t seed = 1;  ///< of stochastic rounding; each tensor draws from seed XOR hash(name)
   /// The step of the recipe's schedule; the default applies all of it.
   std::int64_t step = std::numeric_limits<std::int64_t>::max();
+  int layers = 0;  ///< of the network, for recipes that keep some: replay() counts them itself
 };
 
 /// Throws InputError that names the op or tensor a replay needs and the recording lacks, or that

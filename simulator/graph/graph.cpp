@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -46,6 +47,9 @@ class Builder {
                        " has no loss op: a whole network needs one that reads the head and names "
                        "the targets.");
     }
+    int layers = 0;
+    for (const GraphNode& node : graph_.nodes) layers = std::max(layers, node.layer + 1);
+    for (GraphNode& node : graph_.nodes) node.layers = layers;
     return std::move(graph_);
   }
 

@@ -21,6 +21,7 @@ struct GraphNode {
   OpKind kind = OpKind::add;
   TensorClass tensor_class = TensorClass::dense;  ///< of a linear
   int layer = -1, expert = -1;
+  int layers = 0;                   ///< of the network
   std::vector<std::size_t> inputs;  ///< of values; a linear's top_k is `routing` instead
   std::size_t routing = kNone;      ///< the top_k whose chosen tokens are the rows of this value
   std::size_t source = kNone;  ///< of an expert's linear that gathers: the value it gathers from

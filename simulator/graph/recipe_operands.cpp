@@ -8,7 +8,7 @@ namespace assay::simulator {
 
 Treatment node_treatment(const GraphNode& node, const Recipe& recipe,
                          const ReplayOptions& options) {
-  return recipe.treatment(node.tensor_class, node.expert, options.step);
+  return recipe.treatment(node.tensor_class, node.expert, options.step, {node.layer, node.layers});
 }
 
 Matrix quantized_operand(const Matrix& x, const OperandFormat& format, std::uint64_t seed) {

@@ -4,12 +4,15 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <random>
 
+#include "golden/hadamard.h"
 #include "golden/lossless.h"
 #include "golden/philox.h"
 #include "golden/quantize.h"
+#include "simulator/hadamard.h"
 
 namespace assay::simulator {
 namespace {
@@ -94,6 +97,77 @@ TEST(FakeQuantize, BlocksOfTheWholeExtentAreResolved) {
   EXPECT_EQ(q.block.rows, 3);
   EXPECT_EQ(q.block.cols, 4);
   EXPECT_EQ(q.scales.size(), 1U);
+}
+
+/// Rounded once to FP32.
+std::vector<float> exact_hadamard(const std::vector<float>& group, bool signs) {
+  std::vector<golden::Value> values;
+  std::vector<bool> negative;
+  for (std::size_t i = 0; i < group.size(); ++i) {
+    values.push_back(golden::value_of(group[i]));
+    const auto words = golden::philox4x32_10({static_cast<std::uint32_t>(i / 4), 0, 0, 0}, {0, 0});
+    if (signs) negative.push_back(words[i % 4] >> 31 != 0);
+  }
+  std::vector<float> y;
+  const auto& policy = golden::policy_of(formats::saturating, formats::fp32);
+  for (const golden::Radical& r : golden::hadamard(values, negative))
+    y.push_back(
+        std::bit_cast<float>(golden::encode(formats::fp32, r, RoundingMode::nearest_even, policy)));
+  return y;
+}
+
+TEST(FakeQuantize, AHadamardTransformIsGoldensAndIsUndone) {
+  // Groups along rows and down columns; the last column (row) group is not whole and stays.
+  for (const bool down : {false, true}) {
+    OperandFormat operand;
+    operand.block = formats::nvfp4;
+    if (down) operand.block->block = {16, 1};
+    operand.hadamard = 16;
+    operand.random_signs = down;
+    const std::int64_t rows = down ? 40 : 3;
+    const std::int64_t cols = down ? 3 : 40;
+    const std::vector<float> x = normal(120);
+    std::vector<float> turned = x;
+    hadamard(turned, rows, cols, operand);
+    const std::int64_t step = down ? cols : 1;
+    for (std::int64_t line = 0; line < 3; ++line) {
+      const std::int64_t first = down ? line : line * cols;
+      for (std::int64_t g = 0; g < 2; ++g) {
+        std::vector<float> group(16);
+        for (std::int64_t i = 0; i < 16; ++i)
+          group[static_cast<std::size_t>(i)] =
+              x[static_cast<std::size_t>(first + (g * 16 + i) * step)];
+        const auto y = exact_hadamard(group, down);
+        for (std::int64_t i = 0; i < 16; ++i) {
+          const auto at = static_cast<std::size_t>(first + (g * 16 + i) * step);
+          EXPECT_EQ(turned[at], y[static_cast<std::size_t>(i)]);
+        }
+      }
+      for (std::int64_t i = 32; i < 40; ++i) {
+        const auto at = static_cast<std::size_t>(first + i * step);
+        EXPECT_EQ(turned[at], x[at]);
+      }
+    }
+    // A quantizer that changes nothing leaves the values, up to the rounding of the transform.
+    OperandFormat wide;
+    wide.element = &formats::fp32;
+    wide.hadamard = 16;
+    const FakeQuantized same = fake_quantize(x, rows, cols, wide, 1);
+    for (std::size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(same.values.data()[i], x[i], 1e-5);
+    // And the error of one that does is as large before and after the transform is undone.
+    const FakeQuantized q = fake_quantize(x, rows, cols, operand, 1);
+    OperandFormat plain = operand;
+    plain.hadamard = 0;
+    const FakeQuantized inside = fake_quantize(turned, rows, cols, plain, 1);
+    double before = 0;
+    double after = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      before += std::pow(inside.values.data()[i] - turned[i], 2);
+      after += std::pow(q.values.data()[i] - x[i], 2);
+    }
+    EXPECT_GT(before, 0);
+    EXPECT_NEAR(after / before, 1, 1e-5);
+  }
 }
 
 // golden/lossless.h: a sub-block of scale 2^-18 of the largest one loses its 0.5s.

@@ -19,7 +19,7 @@ namespace {
 constexpr std::int64_t end_of_training = std::numeric_limits<std::int64_t>::max();
 
 TEST(Recipe, EveryShippedRecipeParsesAndCitesASource) {
-  ASSERT_EQ(recipe_names().size(), 8U);
+  ASSERT_EQ(recipe_names().size(), 13U);
   for (const auto name : recipe_names()) {
     const Recipe recipe = load_recipe(std::string(name));
     EXPECT_EQ(recipe.name, name);
@@ -62,6 +62,57 @@ TEST(Recipe, ArticleQuantizesExpertsFirstThenAttention) {
   EXPECT_EQ(late.weight.scales, ScaleSource::least_squares);
   EXPECT_EQ(recipe.master, &formats::bf16);
   EXPECT_EQ(recipe.loss_scaling.kind, "dynamic");
+}
+
+TEST(Recipe, PresetsOfTheIssueAreThere) {
+  for (const char* name : {"bf16", "fp8-ptq", "fp8-deepseek-v3", "deepseek-v4", "article",
+                           "nvfp4-pretraining", "nvfp4-w4a4", "mxfp4-w4a4", "w4a16", "fp4-rtn"})
+    EXPECT_EQ(load_recipe(name).name, name);
+}
+
+TEST(Recipe, NvfpPretrainingIsWhatThePaperSays) {
+  const Recipe recipe = load_recipe("nvfp4-pretraining");
+  const auto t = recipe.treatment(TensorClass::expert, 0, 0);
+  EXPECT_EQ(t.weight.block->block.rows, 16);
+  EXPECT_EQ(t.weight.block->block.cols, 16);
+  EXPECT_EQ(t.activation.block->block.rows, 1);
+  EXPECT_EQ(t.activation.rounding, formats::RoundingMode::nearest_even);
+  EXPECT_EQ(t.gradient.rounding, formats::RoundingMode::stochastic);
+  EXPECT_EQ(t.gradient.hadamard, 0) << "the transform is of the weight gradient's operands only";
+  ASSERT_TRUE(t.wgrad_input && t.wgrad_gradient);
+  for (const OperandFormat& operand : {*t.wgrad_input, *t.wgrad_gradient}) {
+    EXPECT_EQ(operand.hadamard, 16);
+    EXPECT_TRUE(operand.random_signs);
+    EXPECT_EQ(operand.block->block.rows, 16) << "k of that product are the tokens";
+    EXPECT_EQ(operand.block->block.cols, 1);
+  }
+  EXPECT_EQ(t.wgrad_input->rounding, formats::RoundingMode::nearest_even);
+  EXPECT_EQ(t.wgrad_gradient->rounding, formats::RoundingMode::stochastic);
+  EXPECT_EQ(t.ste, SteKind::identity);
+}
+
+TEST(Recipe, KeptLayersAreInHighPrecision) {
+  auto text = nlohmann::json::parse(recipe_json("nvfp4-pretraining"));
+  text["high_precision_layers"] = {{"first", 0.03}, {"last", 0.129}};
+  const Recipe recipe = parse_recipe(text.dump(), "test");
+  for (int layer = 0; layer < 62; ++layer) {
+    const bool kept = layer < 2 || layer >= 54;  // the first two and the last eight of 62
+    const auto t = recipe.treatment(TensorClass::attention, -1, 0, {layer, 62});
+    EXPECT_EQ(t.weight.format_name(), kept ? "bf16" : "nvfp4-pretraining") << layer;
+    EXPECT_EQ(t.wgrad_input.has_value(), !kept);
+  }
+  EXPECT_EQ(recipe.treatment(TensorClass::attention, -1, 0).weight.format_name(),
+            "nvfp4-pretraining");
+}
+
+TEST(Recipe, DeepSeekSaysWhatTheOptimizerHolds) {
+  const Recipe recipe = load_recipe("fp8-deepseek-v3");
+  EXPECT_EQ(recipe.master, &formats::fp32);
+  EXPECT_EQ(recipe.moments, &formats::bf16);
+  EXPECT_EQ(recipe.weight_gradient, &formats::fp32);
+  const auto indexer = load_recipe("deepseek-v4").treatment(TensorClass::indexer, -1, 0);
+  EXPECT_EQ(indexer.activation.hadamard, 128);
+  EXPECT_EQ(indexer.activation.block->element, &formats::e2m1);
 }
 
 TEST(Recipe, AScheduleMayNameSomeExperts) {
@@ -160,6 +211,30 @@ INSTANTIATE_TEST_SUITE_P(
                     j["classes"][0]["activation"] = {{"format", "nvfp4"}, {"block", {1, -1}}};
                   },
                   "must lie in"},
+        BadRecipe{"HadamardOfThree",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["activation"] = {{"format", "nvfp4"}, {"hadamard", 12}};
+                  },
+                  "power of two"},
+        BadRecipe{"SignsAlone",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["activation"] = {{"format", "nvfp4"}, {"signs", "random"}};
+                  },
+                  "needs \"hadamard\""},
+        BadRecipe{"HadamardAndReencode",
+                  [](nlohmann::json& j) {
+                    j["classes"][0]["activation"] = {{"format", "deepseek-v4"},
+                                                     {"hadamard", 16},
+                                                     {"reencode", "fp8-deepseek-v4"}};
+                  },
+                  "does not go with"},
+        BadRecipe{"ShareOfLayers",
+                  [](nlohmann::json& j) {
+                    j["high_precision_layers"] = {{"last", 2}};
+                  },
+                  "a share of the layers"},
+        BadRecipe{"UnknownMoments", [](nlohmann::json& j) { j["moments"] = "nvfp4"; },
+                  "not a format"},
         BadRecipe{"UnknownScales",
                   [](nlohmann::json& j) {
                     j["classes"][0]["activation"] = {{"format", "nvfp4"}, {"scales", "x"}};
