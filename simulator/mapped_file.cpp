@@ -64,4 +64,12 @@ void MappedFile::release(std::size_t offset, std::size_t count) const {
   ::madvise(const_cast<std::byte*>(data_) + first, last - first, MADV_DONTNEED);
 }
 
+void MappedFile::prefetch(std::size_t offset, std::size_t count) const {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t first = offset / page * page;
+  const std::size_t end =
+      std::min(size_, offset + std::min(count, size_ - std::min(offset, size_)));
+  if (first < end) ::madvise(const_cast<std::byte*>(data_) + first, end - first, MADV_WILLNEED);
+}
+
 }  // namespace assay::simulator

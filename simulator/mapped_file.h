@@ -27,6 +27,9 @@ class MappedFile {
   /// is correct, and reads the file again.
   void release(std::size_t offset, std::size_t count) const;
 
+  /// Asks the system to read these bytes in the background.
+  void prefetch(std::size_t offset, std::size_t count) const;
+
  private:
   std::filesystem::path path_;
   const std::byte* data_ = nullptr;

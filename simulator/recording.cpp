@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <type_traits>
 
+#include "simulator/recording_parts.h"
 #include "simulator/recording_tiling.h"
 #include "simulator/shape.h"
 
@@ -52,6 +53,32 @@ std::int64_t first_row(const TensorEntry& tensor, const Shard& shard, std::int64
     }
   }
   return low;
+}
+
+RecordingHeader read_json(const std::filesystem::path& path) {
+  const MappedFile json(path);
+  return parse_recording({reinterpret_cast<const char*>(json.bytes().data()), json.bytes().size()},
+                         path.string());
+}
+
+/// recording.json, or what the parts of all ranks are together.
+RecordingHeader read_header(const std::filesystem::path& folder) {
+  std::error_code error;
+  const auto parts = recording_parts(folder);
+  if (parts.empty() || std::filesystem::exists(folder / "recording.json", error)) {
+    RecordingHeader header = read_json(folder / "recording.json");
+    if (header.part.ranks != 1)
+      throw InputError((folder / "recording.json").string() +
+                       ": is the part of one rank; its name should say which.");
+    return header;
+  }
+  std::vector<RecordingHeader> headers;
+  std::vector<std::string> names;
+  for (const auto& part : parts) {
+    headers.push_back(read_json(part));
+    names.push_back(part.string());
+  }
+  return merge_parts(std::move(headers), names);
 }
 
 void convert(const TensorView& view, std::size_t first, std::span<float> out) {
@@ -144,6 +171,21 @@ void RecordedTensor::read_into(std::int64_t first, std::int64_t count, std::span
   }
 }
 
+void RecordedTensor::prefetch_rows(std::int64_t first, std::int64_t count) const {
+  for (const Shard& shard : entry_->shards) {
+    const SafetensorsFile& file = *recording_->files_.at(shard.file);
+    const TensorView view = file.tensor(shard.key);
+    if (view.bytes.empty()) continue;
+    const std::int64_t begin = first_row(*entry_, shard, first);
+    const std::int64_t end = first_row(*entry_, shard, first + count);
+    const auto bits = static_cast<std::uint64_t>(info(view.dtype).bits) *
+                      static_cast<std::uint64_t>(width(shard.shape));
+    const auto offset = static_cast<std::uint64_t>(view.bytes.data() - file.file().bytes().data());
+    file.file().prefetch(offset + static_cast<std::uint64_t>(begin) * bits / 8,
+                         static_cast<std::uint64_t>(end - begin) * bits / 8);
+  }
+}
+
 void RecordedTensor::read_rows(std::int64_t first, std::int64_t count, std::span<float> out) const {
   read_into<float>(first, count, out);
 }
@@ -180,10 +222,18 @@ std::vector<std::int64_t> RecordedTensor::read_ints() const {
 Recording Recording::open(const std::filesystem::path& folder) {
   Recording recording;
   recording.folder_ = folder;
-  const MappedFile json(folder / "recording.json");
-  recording.header_ =
-      parse_recording({reinterpret_cast<const char*>(json.bytes().data()), json.bytes().size()},
-                      json.path().string());
+  recording.header_ = read_header(folder);
+  for (const RecordedFile& entry : recording.header_.files) {
+    std::error_code error;
+    const auto bytes = std::filesystem::file_size(folder / entry.file, error);
+    if (error)
+      throw InputError("cannot read " + (folder / entry.file).string() + ": " + error.message() +
+                       ".");
+    if (bytes != entry.bytes)
+      throw InputError((folder / entry.file).string() + ": has " + std::to_string(bytes) +
+                       " bytes where the recording was written with " +
+                       std::to_string(entry.bytes) + " (truncated, or of another recording?).");
+  }
   for (std::size_t i = 0; i < recording.header_.ops.size(); ++i) {
     recording.ops_[recording.header_.ops[i].id] = i;
   }

@@ -38,6 +38,7 @@ enum class Role : std::uint8_t {
   tokens,         ///< [sequences, length], ids
   targets,        ///< [sequences, length], the ids to predict
   router_bias,    ///< [experts], added to the scores for the choice only (of a top_k op)
+  update,         ///< shape of the weight: what the optimizer's step added to it, before rounding
 };
 std::string_view name(Role role);
 
@@ -102,6 +103,22 @@ struct Provenance {
   bool operator==(const Provenance&) const = default;
 };
 
+/// A file beside recording.json as its writer left it.
+struct RecordedFile {
+  std::string file;
+  std::uint64_t bytes = 0;
+  std::string sha256;  ///< lower-case hexadecimal
+  bool operator==(const RecordedFile&) const = default;
+};
+
+/// Where the recording of one rank belongs. A run of one rank has ranks = 1 and is whole.
+struct RecordedPart {
+  int rank = 0, ranks = 1;
+  int stage = 0;    ///< of the pipeline: ops of lower stages come first
+  std::string run;  ///< the same on every rank of one run, another on every run
+  bool operator==(const RecordedPart&) const = default;
+};
+
 /// recording.json, checked but without the tensors' bytes. Throws InputError. Guarantees: names and
 /// ids are unique, every op's tensors exist and its inputs stand before it, no shard leaves the
 /// folder or its tensor, the shards of a tensor tile it.
@@ -112,8 +129,12 @@ struct RecordingHeader {
   Provenance provenance;
   std::vector<Op> ops;  ///< in the order of execution
   std::vector<TensorEntry> tensors;
+  std::vector<RecordedFile> files;  ///< may be empty: recordings of older writers
+  RecordedPart part;
   bool operator==(const RecordingHeader&) const = default;
 };
+/// Of one part of several, the last two guarantees hold only when all parts are merged
+/// (recording_parts.h).
 RecordingHeader parse_recording(std::string_view json, std::string_view file_name);
 /// The canonical JSON; parse_recording(to_json(h)) equals h.
 std::string to_json(const RecordingHeader& header);
@@ -131,6 +152,8 @@ class RecordedTensor {
   /// Rows [first, first + count) as float. The pages read are given back.
   void read_rows(std::int64_t first, std::int64_t count, std::span<float> out) const;
   std::vector<float> read() const;
+  /// Asks the system to read these rows in the background.
+  void prefetch_rows(std::int64_t first, std::int64_t count) const;
   /// All of it as double: for values recorded in F64.
   std::vector<double> read_doubles() const;
   /// For integer tensors (tokens, rows, router_choice).
@@ -148,8 +171,8 @@ class RecordedTensor {
 
 class Recording {
  public:
-  /// Opens `folder`/recording.json and every file it names; checks each shard's type, shape and
-  /// bytes.
+  /// Opens `folder`/recording.json, or the parts that the ranks of a run left there, and every file
+  /// they name; checks each file's size and each shard's type, shape and bytes.
   static Recording open(const std::filesystem::path& folder);
 
   const RecordingHeader& header() const { return header_; }

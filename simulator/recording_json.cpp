@@ -16,8 +16,9 @@ using Json = nlohmann::json;
 
 constexpr std::string_view kSchema = "assay-recording";
 constexpr std::string_view kRoles[] = {
-    "weight",        "norm_weight", "input", "output",   "output_grad", "residual", "router_logits",
-    "router_choice", "router_gate", "rows",  "row_gate", "tokens",      "targets",  "router_bias"};
+    "weight",   "norm_weight",   "input",         "output",      "output_grad",
+    "residual", "router_logits", "router_choice", "router_gate", "rows",
+    "row_gate", "tokens",        "targets",       "router_bias", "update"};
 constexpr std::string_view kKinds[] = {"embedding", "rmsnorm", "linear", "attention", "top_k",
                                        "swiglu",    "combine", "add",    "loss"};
 
@@ -125,7 +126,7 @@ Shard parse_shard(const Json& json, const TensorEntry& tensor, std::string_view 
   return shard;
 }
 
-TensorEntry parse_tensor(const Json& json, std::string_view file) {
+TensorEntry parse_tensor(const Json& json, bool whole, std::string_view file) {
   Object object(json, file, "a tensor");
   TensorEntry tensor{};
   tensor.name = object.text("name");
@@ -141,12 +142,13 @@ TensorEntry parse_tensor(const Json& json, std::string_view file) {
   for (const Json& shard : object.list("shards")) {
     tensor.shards.push_back(parse_shard(shard, tensor, file));
   }
-  if (const std::string problem = tiling_problem(tensor); !problem.empty()) object.fail(problem);
+  if (const std::string problem = tiling_problem(tensor, whole); !problem.empty())
+    object.fail(problem);
   return tensor;
 }
 
 Op parse_op(const Json& json, const std::set<std::string>& tensors,
-            const std::set<std::string>& before, std::string_view file) {
+            const std::set<std::string>* before, std::string_view file) {
   Object object(json, file, "an op");
   Op op{};
   op.id = object.text("id");
@@ -156,7 +158,7 @@ Op parse_op(const Json& json, const std::set<std::string>& tensors,
   op.layer = object.small("layer", -1);
   op.expert = object.small("expert", -1);
   for (const Json& input : object.list("inputs")) {
-    if (!input.is_string() || !before.contains(input.get<std::string>())) {
+    if (!input.is_string() || (before && !before->contains(input.get<std::string>()))) {
       object.fail("has an input that is no op before it: " + input.dump());
     }
     op.inputs.push_back(input.get<std::string>());
@@ -174,6 +176,27 @@ Op parse_op(const Json& json, const std::set<std::string>& tensors,
     }
   }
   return op;
+}
+
+RecordedPart parse_part(const Object& object) {
+  RecordedPart part;
+  if (!object.has("ranks")) return part;
+  part.ranks = object.small("ranks", 1);
+  part.rank = object.small("rank", 0);
+  part.stage = object.small("stage", 0);
+  if (object.has("run")) part.run = object.text("run");
+  if (part.ranks < 1 || part.rank < 0 || part.rank >= part.ranks)
+    object.fail("is rank " + std::to_string(part.rank) + " of " + std::to_string(part.ranks));
+  return part;
+}
+
+RecordedFile parse_file(const Json& json, std::string_view file) {
+  const Object object(json, file, "an entry of \"files\"");
+  RecordedFile entry{object.text("file"), 0, object.text("sha256")};
+  const std::int64_t bytes = object.integer("bytes");
+  if (bytes < 0) object.fail("has a negative number of bytes");
+  entry.bytes = static_cast<std::uint64_t>(bytes);
+  return entry;
 }
 
 Json shard_json(const Shard& shard, const TensorEntry& tensor) {
@@ -234,16 +257,22 @@ RecordingHeader parse_recording(std::string_view json_text, std::string_view fil
   header.provenance = {provenance.text("text"), provenance.text("licence"),
                        provenance.texts("facts")};
 
+  header.part = parse_part(object);
+  const bool whole = header.part.ranks == 1;
+  if (object.has("files")) {
+    for (const Json& file : object.list("files"))
+      header.files.push_back(parse_file(file, file_name));
+  }
   std::set<std::string> tensors;
   for (const Json& tensor : object.list("tensors")) {
-    header.tensors.push_back(parse_tensor(tensor, file_name));
+    header.tensors.push_back(parse_tensor(tensor, whole, file_name));
     if (!tensors.insert(header.tensors.back().name).second) {
       object.fail("has the tensor \"" + header.tensors.back().name + "\" twice");
     }
   }
   std::set<std::string> ops;
   for (const Json& op : object.list("ops")) {
-    header.ops.push_back(parse_op(op, tensors, ops, file_name));
+    header.ops.push_back(parse_op(op, tensors, whole ? &ops : nullptr, file_name));
     if (!ops.insert(header.ops.back().id).second) {
       object.fail("has the op \"" + header.ops.back().id + "\" twice");
     }
@@ -252,15 +281,23 @@ RecordingHeader parse_recording(std::string_view json_text, std::string_view fil
 }
 
 std::string to_json(const RecordingHeader& header) {
-  const Json head = {{"schema", kSchema},
-                     {"version", kRecordingSchemaVersion},
-                     {"name", header.name},
-                     {"training_step", header.training_step},
-                     {"token_sampling", header.token_sampling},
-                     {"provenance",
-                      {{"text", header.provenance.text},
-                       {"licence", header.provenance.licence},
-                       {"facts", header.provenance.facts}}}};
+  Json head = {{"schema", kSchema},
+               {"version", kRecordingSchemaVersion},
+               {"name", header.name},
+               {"training_step", header.training_step},
+               {"token_sampling", header.token_sampling},
+               {"provenance",
+                {{"text", header.provenance.text},
+                 {"licence", header.provenance.licence},
+                 {"facts", header.provenance.facts}}}};
+  if (header.part.ranks != 1) {
+    head["rank"] = header.part.rank;
+    head["ranks"] = header.part.ranks;
+    head["stage"] = header.part.stage;
+    head["run"] = header.part.run;
+  }
+  for (const RecordedFile& f : header.files)
+    head["files"].push_back({{"file", f.file}, {"bytes", f.bytes}, {"sha256", f.sha256}});
   // One op or tensor a line, so that a diff of two recordings can be read.
   std::string text = head.dump();
   text.pop_back();

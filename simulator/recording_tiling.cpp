@@ -30,7 +30,7 @@ bool disjoint(const Shard& a, const Shard& b) {
 
 }  // namespace
 
-std::string tiling_problem(const TensorEntry& tensor) {
+std::string tiling_problem(const TensorEntry& tensor, bool whole) {
   const auto& shards = tensor.shards;
   if (shards.empty()) return "has no shard";
   if (shards.size() > kMaxShards) return "has more than 4096 shards";
@@ -57,7 +57,7 @@ std::string tiling_problem(const TensorEntry& tensor) {
     if (!replica) filled += count;
   }
   const std::uint64_t total = *element_count(tensor.shape);
-  if (filled != total) {
+  if (whole && filled != total) {
     return "has shards with " + std::to_string(filled) + " of its " + std::to_string(total) +
            " elements";
   }

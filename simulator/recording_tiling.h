@@ -9,8 +9,8 @@
 namespace assay::simulator {
 
 /// Shards from several ranks may be the same piece (a replicated norm weight); otherwise pieces are
-/// disjoint and fill the tensor. Empty, or what is wrong: "has ...".
-std::string tiling_problem(const TensorEntry& tensor);
+/// disjoint and, where `whole`, fill the tensor. Empty, or what is wrong: "has ...".
+std::string tiling_problem(const TensorEntry& tensor, bool whole = true);
 
 /// The same piece of the same tensor (whatever rank holds it).
 inline bool same_piece(const Shard& a, const Shard& b) {

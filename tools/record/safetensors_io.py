@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes safetensors files whole or not at all; needs nothing but torch."""
+import hashlib
 import json
 import os
 import struct
@@ -17,12 +18,20 @@ def raw_bytes(tensor):
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
+def byte_size(tensor):
+    return tensor.numel() * tensor.element_size()
+
+
 def write_atomically(path, chunks):
+    """Returns (bytes, SHA-256) of what was written."""
     temporary = f"{path}.tmp{os.getpid()}"
+    digest, size = hashlib.sha256(), 0
     try:
         with open(temporary, "wb") as f:
             for chunk in chunks:
                 f.write(chunk)
+                digest.update(chunk)
+                size += len(chunk)
             f.flush()
             os.fsync(f.fileno())
         os.replace(temporary, path)
@@ -30,16 +39,18 @@ def write_atomically(path, chunks):
         if os.path.exists(temporary):
             os.remove(temporary)
         raise
+    return size, digest.hexdigest()
 
 
 def save(path, tensors):
     """tensors: dict from name to CPU tensor, written in this order without holes."""
     header, offset = {}, 0
     for name, t in tensors.items():
-        size = t.numel() * t.element_size()
+        size = byte_size(t)
         header[name] = {"dtype": NAMES[t.dtype], "shape": list(t.shape),
                         "data_offsets": [offset, offset + size]}
         offset += size
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    write_atomically(path, [struct.pack("<Q", len(text)), text, *map(raw_bytes, tensors.values())])
+    return write_atomically(path, (c for cs in ((struct.pack("<Q", len(text)), text),
+                                                map(raw_bytes, tensors.values())) for c in cs))

@@ -4,9 +4,11 @@
 `codes_and_scales(x, format)` gives the stored codes and scale factors, `fake_quantize(x, operand)` the
 dequantized values; both in float32 as the formulas say, so that the C++ quantizers can be held against
 them bit for bit (tests/tools/train_moe_test.py). `RecipeLinear` trains through them with an identity
-straight-through estimator.
+straight-through estimator. Of a recipe it applies weights, activations, schedule and kept layers; gradients
+and the operands of the weight gradient pass as they are.
 """
 import json
+import math
 import pathlib
 
 import torch
@@ -18,6 +20,7 @@ FLT_MAX = torch.finfo(torch.float32).max
 # element maximum, block [rows, columns] (0: the whole extent), scale rule
 FORMATS = {
     "nvfp4": ("e2m1", (1, 16), "nvfp4"), "nvfp4-2d": ("e2m1", (16, 16), "nvfp4"),
+    "nvfp4-paper": ("e2m1", (1, 16), "nvfp4-paper"), "nvfp4-pretraining": ("e2m1", (16, 16), "nvfp4-paper"),
     "mxfp4-floor": ("e2m1", (1, 32), "floor"), "mxfp4-rceil": ("e2m1", (1, 32), "rceil"),
     "deepseek-v4": ("e2m1", (1, 32), "rceil"), "fp4-fp32": ("e2m1", (1, 32), "amax"),
     "article": ("e2m1", (1, 32), "amax"), "article-attention": ("e2m1", (1, 16), "amax"),
@@ -59,11 +62,12 @@ def power_of_two(ratio, up):
 def scale_factors(amax, rule, element, amax_tensor):
     """(stored scale factor of each block, tensor scale, what an element is multiplied or divided by)."""
     largest = LARGEST[element]
-    if rule == "nvfp4":  # TransformerEngine
+    if rule.startswith("nvfp4"):  # TransformerEngine, or arXiv 2509.25149
         # A tensor, not a number: PyTorch computes number / tensor as number * (1 / tensor), rounded twice.
         encode = (torch.tensor(2688.0) / amax_tensor).clamp(max=FLT_MAX) if amax_tensor > 0 else torch.tensor(1.0)
         tensor_scale = 1 / encode
-        scale = round_element((amax * (encode * torch.tensor(1 / 6.0))).clamp(max=FLT_MAX), "e4m3")
+        times_encode = amax / 6 * encode if rule == "nvfp4-paper" else amax * (encode * torch.tensor(1 / 6.0))
+        scale = round_element(times_encode.clamp(max=FLT_MAX), "e4m3")
         return scale, tensor_scale, (1 / (scale * tensor_scale)).clamp(max=FLT_MAX)
     one = torch.tensor(1.0)
     if rule == "amax":
@@ -82,7 +86,7 @@ def codes_and_scales(x, name, block=None):
     b = blocks(x.float(), block or shape)
     scale, tensor_scale, factor = scale_factors(b.abs().amax((2, 3)), rule, element, x.abs().max())
     factor = factor[:, :, None, None]
-    u = b * factor if rule == "nvfp4" else b / factor
+    u = b * factor if rule.startswith("nvfp4") else b / factor
     return joined(round_element(u, element), x.shape), scale, tensor_scale
 
 
@@ -118,6 +122,17 @@ def class_of(name):
     return "attention"
 
 
+def layer_of(name):
+    parts = name.split(".")
+    return int(parts[1]) if parts[0] == "layers" and len(parts) > 1 else -1
+
+
+def kept_layers(recipe, layers):
+    """Those in high precision: a share of L layers is ceil(share * L) of them."""
+    first, last = (math.ceil(recipe.get("high_precision_layers", {}).get(side, 0) * layers) for side in ("first", "last"))
+    return set(range(first)) | set(range(layers - last, layers))
+
+
 def load_recipe(name_or_path):
     path = pathlib.Path(name_or_path)
     if not path.is_file():
@@ -133,10 +148,14 @@ def apply_recipe(model, recipe, step):
         scheduled.setdefault(entry["class"], None)
         if entry["step"] <= step:
             scheduled[entry["class"]] = entry["weight"]
+    kept = kept_layers(recipe, 1 + max((layer_of(n) for n, _ in model.named_modules()), default=-1))
     for name, module in model.named_modules():
         if not isinstance(module, nn.Linear):
             continue
         module.__class__ = RecipeLinear
+        if layer_of(name) in kept:
+            module.weight_operand = module.activation_operand = None
+            continue
         c = classes.get(class_of(name), {})
         weight = scheduled.get(class_of(name), c.get("weight"))
         module.weight_operand = weight
