@@ -239,6 +239,24 @@ TEST(BlockOrders, WhatDoublesCannotCarryIsRefused) {
   }
 }
 
+// FP32 arithmetic on a factor needs an FP32 factor; 2^-150 and 2^128 are none.
+TEST(BlockOrders, AFactorBeyondFp32TakesTheGeneralPath) {
+  using enum OpCode;
+  using R = Register;
+  static constexpr Operation element[] = {{multiply, R::x, R::x, R::t0, {}, orders::to_f32}};
+  const auto path = [](const Constant& constant) {
+    const Operation block[] = {
+        {copy, R::t0, R::constant, R::constant, constant, {}},
+        {divide, R::scale, R::amax_block, R::constant, {6}, orders::up_to_e8m0}};
+    const OperationOrder order{"test", {}, block, element, "test"};
+    return plan_order(mxfp4_rceil, order).path;
+  };
+  EXPECT_EQ(path({1, 1, -149}), ElementPath::multiply);
+  EXPECT_EQ(path({1, 1, 127}), ElementPath::multiply);
+  EXPECT_EQ(path({1, 1, -150}), ElementPath::general);
+  EXPECT_EQ(path({1, 1, 128}), ElementPath::general);
+}
+
 // Facts: amax = nextbelow(2^k) makes a float log2 choose a scale twice too large.
 TEST(KnownDisagreements, FloorScaleJustBelowPowersOfTwo) {
   for (int k = -124; k <= 127; ++k) {

@@ -134,6 +134,18 @@ TEST(Judge, ArraysAreRuledOnElementByElement) {
   EXPECT_EQ(rule({1, 2, 3, 4, 5}).mismatch->criterion, "shape");
 }
 
+TEST(Judge, TheErrorShownIsHeldAgainstTAndHalfAnUlp) {
+  const std::vector<RationalValue> exact{number(1), number(-2)};
+  const std::vector<Bound> bounds(2, {true, Rational(1, 1 << 20), ""});
+  // |exact| + T = 1 + 2^-20: half an ulp there is 2^-24; at 2 it is 2^-23.
+  const Ruling ruling =
+      judge_array("d", 2, fp32, std::vector<float>{1 + 0x1p-21F, -2}, exact, bounds);
+  ASSERT_TRUE(ruling.worst);
+  EXPECT_EQ(ruling.worst->exact, 1);
+  EXPECT_EQ(ruling.worst->allowed, 0x1p-20 + 0x1p-24);
+  EXPECT_EQ(ruling.worst->error, 0x1p-21);
+}
+
 TEST(Judge, WhatHasNoBoundDecidesNothing) {
   const std::vector<RationalValue> exact{number(1), number(2)};
   const Bound none{false, 0, "no bound"};

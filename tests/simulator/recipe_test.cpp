@@ -403,6 +403,10 @@ TEST(Recipe, EveryMemberIsRead) {
   EXPECT_EQ(r.loss_scaling.kind, "dynamic");
   EXPECT_EQ(r.loss_scaling.initial, 1024);
   EXPECT_EQ(r.loss_scaling.growth_interval, 200);
+  // Any positive number: growth and halving pass through 1.
+  auto low = nlohmann::json::parse(recipe_json("article"));
+  low["loss_scaling"] = {{"kind", "dynamic"}, {"initial", 0.5}, {"growth_interval", 200}};
+  EXPECT_EQ(parse_recipe(low.dump(), "test").loss_scaling.initial, 0.5);
   ASSERT_EQ(r.schedule.size(), 2U);
   EXPECT_EQ(r.schedule[0].step, 5);
   EXPECT_EQ(r.schedule[0].experts, (std::vector<int>{0, 1048576}));

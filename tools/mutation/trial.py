@@ -12,8 +12,8 @@ import subprocess
 from mutation import rooms
 
 # -O1: the exact arithmetic of golden is too slow without optimisation, and -O2 compiles longer.
-CONFIGURE = ["-G", "Ninja", "-DASSAY_TESTS=ON", "-DASSAY_CUDA=OFF", "-DCMAKE_BUILD_TYPE=Release",
-             "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG"]
+CONFIGURE = ["-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG"]
+ALWAYS = ["-DASSAY_TESTS=ON", "-DASSAY_CUDA=OFF"]
 # A test may use 10 times the processor time that it needs unmutated, and 20 s anyway. The clock on the
 # wall, which other work on the machine moves, only ends what waits for ever.
 CPU_FACTOR, CPU_FLOOR, WALL_FACTOR = 10, 20, 20
@@ -57,16 +57,19 @@ def _run(command, limit, cwd, memory=True, cpu=None, **settings):
 
 
 class Workshop:
-    """The scratch copy of the tree at root, with its own build folder."""
+    """The scratch copy of the tree at root, with its own build folder. With a preset of CMakePresets.json the
+    compiler's cache knows the unmutated objects of another build of that preset."""
 
-    def __init__(self, root, scratch, jobs):
+    def __init__(self, root, scratch, jobs, preset=None):
         self.root, self.scratch, self.jobs = pathlib.Path(root), pathlib.Path(scratch), jobs
-        self.tree, self.build = self.scratch / "tree", self.scratch / "build"
+        self.tree = self.scratch / "tree"
+        self.build = self.tree / f"build-{preset or 'mutants'}"
         self.limits = {}
         self._copy()
         launcher = ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
-        status, output = _run(["cmake", "-S", self.tree, "-B", self.build, *CONFIGURE, *launcher],
-                              BUILD_LIMIT, self.scratch, memory=False)
+        how = ["--preset", preset] if preset else ["-B", self.build, *CONFIGURE]
+        status, output = _run(["cmake", "-S", self.tree, *how, *ALWAYS, *launcher], BUILD_LIMIT, self.tree,
+                              memory=False)
         if status != 0:
             raise SetupError("cmake failed:\n" + output[-2000:])
 
@@ -75,7 +78,7 @@ class Workshop:
         listed = subprocess.run(["git", "-C", self.root, "ls-files", "-co", "--exclude-standard", "-z"],
                                 check=True, capture_output=True, text=True).stdout
         wanted = {p for p in listed.split("\0") if p and (self.root / p).is_file()}
-        for old in [p for p in self.tree.rglob("*") if p.is_file()]:
+        for old in [p for p in self.tree.rglob("*") if p.is_file() and self.build not in p.parents]:
             if str(old.relative_to(self.tree)) not in wanted:
                 old.unlink()
         for path in wanted:
@@ -87,7 +90,7 @@ class Workshop:
     def sources(self):
         """{path: text} of every C++ source of the copy."""
         return {str(p.relative_to(self.tree)): p.read_text() for p in self.tree.rglob("*")
-                if p.suffix in (".cpp", ".h")}
+                if p.suffix in (".cpp", ".h") and self.build not in p.parents}
 
     def _build(self, targets):
         return _run(["ninja", "-C", self.build, "-j", str(self.jobs), *targets], BUILD_LIMIT, self.scratch,
