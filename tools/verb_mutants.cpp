@@ -151,6 +151,33 @@ nlohmann::ordered_json to_json(const std::vector<Subject>& subjects, const Optio
   return document;
 }
 
+/// The table of docs/evidence/mutants.md.
+std::string to_markdown(const std::vector<Subject>& subjects) {
+  const Totals t = totals_of(subjects);
+  std::string text = fmt::format("* Killed: **{} of {}**", t.killed, subjects.size());
+  text += fmt::format("; by one property only and without a reason in its row: {}.\n", t.lonely);
+  text += fmt::format("* Median of the cases to the first kill: **{}**.\n", t.median);
+  if (t.known > 0)
+    text += fmt::format(
+        "* The first name that the diagnosis gives is right for **{} of {}** ({:.1f} %).\n",
+        t.named, t.known, 100.0 * static_cast<double>(t.named) / static_cast<double>(t.known));
+  text +=
+      "\n| mutant | what is wrong with it | killed by | cases | named |\n|---|---|---|---|---|\n";
+  for (const Subject& s : subjects) {
+    const auto& said = s.run.diagnosis.candidates;
+    const std::string first = said.empty() ? "nothing" : "`" + said.front().id + "`";
+    std::string what = s.description;
+    for (std::size_t at = what.find('|'); at != what.npos; at = what.find('|', at + 2))
+      what.insert(at, "\\");
+    text += fmt::format("| `{}` | {} | {} of {}{} | {} | {} |\n", s.id, what, s.run.killers.size(),
+                        s.run.properties, s.lone.empty() ? "" : ": " + s.lone, s.run.cases_to_kill,
+                        s.truth.empty() ? first
+                        : s.named()     ? "right"
+                                        : "wrong: " + first);
+  }
+  return text;
+}
+
 /// The same mutants under the criteria of public suites, as a Markdown table.
 ExitCode compare_suites(const Options& options) {
   const auto criteria = published_criteria();
@@ -256,6 +283,7 @@ ExitCode run(const Options& options) {
     }
   }
   options.outputs.write_json(to_json(subjects, options));
+  options.outputs.write_markdown([&] { return to_markdown(subjects); });
   const Totals t = totals_of(subjects);
   if (!quiet) {
     fmt::print("killed {}/{}", t.killed, subjects.size());
@@ -282,6 +310,7 @@ Action declare_mutants(CLI::App& app) {
   app.add_option("--only", options->only, "this mutant or entry alone");
   app.add_option("--seed", options->seed, "of the cases (default 1)");
   options->outputs.declare_json(app);
+  options->outputs.declare_markdown(app);
   return [options] { return run(*options); };
 }
 
