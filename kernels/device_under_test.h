@@ -32,8 +32,9 @@ struct Claim {
   formats::RoundingMode rounding = formats::RoundingMode::nearest_even;
   formats::ScaleLayout scale_layout = formats::ScaleLayout::row_major;
   Accumulator accumulator = Accumulator::fp32_any_order;
-  int fraction_bits = 0;  ///< of a truncating accumulator
-  int promotion = 0;      ///< its promotion interval in k; 0: never
+  int fraction_bits = 0;       ///< of a truncating accumulator
+  int promotion = 0;           ///< its promotion interval in k; 0: never
+  std::string mma_model = {};  ///< of a gemm: the unit whose bits it has, in place of `accumulator`
   const formats::FormatSpec* output = &formats::fp32;
   std::int64_t k_multiple = 1;  ///< shapes the entry accepts
   std::int64_t m_multiple = 1, n_multiple = 1;

@@ -5,6 +5,8 @@
 #include <array>
 #include <stdexcept>
 
+#include "proptests/properties/mma_claim.h"
+
 namespace assay::proptests {
 namespace {
 
@@ -42,6 +44,9 @@ std::vector<Claim> claims_for(const Property& property, const Device& device,
   std::erase_if(claims, [&](const Claim& c) {
     return !property.applies(c) || (!entry.empty() && name_of(c) != entry);
   });
+  // What the kernels' room cannot know: which models there are.
+  for (const Claim& claim : claims)
+    if (!claim.mma_model.empty()) require_mma_claim(claim);
   return claims;
 }
 

@@ -36,7 +36,8 @@ class CaseRunner {
 };
 
 /// The claims of the device that the property is about. A property of the library's own host code
-/// has one, without content, where the device is the library's own.
+/// has one, without content, where the device is the library's own. Throws std::invalid_argument
+/// for a claim that names a matrix unit which assay has no model of (properties/mma_claim.h).
 [[nodiscard]] std::vector<kernels::Claim> claims_for(const Property& property, const Device& device,
                                                      const std::string& entry);
 

@@ -58,6 +58,7 @@ nlohmann::ordered_json claims_json(const std::vector<kernels::Claim>& claims) {
                     {"accumulator", c.accumulator},
                     {"fraction_bits", c.fraction_bits},
                     {"promotion", c.promotion},
+                    {"mma_model", c.mma_model},
                     {"scale_layout", c.scale_layout},
                     {"gate_layout", c.gate_layout},
                     {"group_layout", c.group_layout},

@@ -185,7 +185,10 @@ typedef struct assay_dut_claim {
   char b[32];       /* of B, or of the weights of a QAT step                                      */
   char d[32];       /* of D or of the source of a conversion: fp32, bf16, ...                     */
   char profile[32]; /* overflow and NaN rule: saturating, ieee, cuda13, ...                       */
-  char mma_model[48]; /* a tensor-core model by name; empty: the accumulator below */
+  /* Of a gemm: a tensor-core model by name (`assay mma --list`); bit exact, in place of the
+   * accumulator below. k ascending, promoted to FP32 every `promotion`, and the epilogue of
+   * ASSAY_DUT_FP32_FIXED_ORDER (docs/bounds.md). Empty: the accumulator. */
+  char mma_model[48];
   uint32_t rounding, accumulator, scale_layout, gate_layout, group_layout, random;
   int32_t fraction_bits, promotion; /* of a truncating accumulator; promotion 0: never */
   int32_t random_bits; /* of a stochastic rounding, 1 to 16                            */

@@ -92,10 +92,10 @@ void check(const assay_dut_claim& c) {
     check_range(c, "a shape multiple", multiple, 1, largest_multiple);
   check_range(c, "tactics", c.tactics, 1, 1024);
   if (get(c.name).empty()) reject(c, "name is empty");
-  if (!get(c.mma_model).empty())
-    reject(c, "mma_model '" + std::string(get(c.mma_model)) +
-                  "' is not known to this version; claim accumulator truncating with its "
-                  "fraction_bits, or fp32 in any order");
+  if (!get(c.mma_model).empty() && c.operation != ASSAY_DUT_GEMM)
+    reject(c,
+           "mma_model is of a gemm; claim accumulator truncating with the unit's fraction_bits, "
+           "or fp32 in any order");
 }
 
 }  // namespace
@@ -146,6 +146,7 @@ assay_dut_claim to_abi(const Claim& claim) {
   c.random = claim.random;
   c.fraction_bits = claim.fraction_bits;
   c.promotion = claim.promotion;
+  put(c.mma_model, claim.mma_model);
   c.random_bits = claim.random_bits;
   c.estimators = static_cast<std::int32_t>(claim.estimators);
   c.m_multiple = claim.m_multiple;
@@ -185,6 +186,7 @@ Claim from_abi(const assay_dut_claim& c) {
   claim.random = c.random;
   claim.fraction_bits = c.fraction_bits;
   claim.promotion = c.promotion;
+  claim.mma_model = get(c.mma_model);
   claim.random_bits = c.random_bits;
   claim.estimators = static_cast<std::uint32_t>(c.estimators);
   claim.m_multiple = c.m_multiple;

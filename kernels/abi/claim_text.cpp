@@ -113,7 +113,9 @@ const std::vector<Field>& fields() {
       number("n_multiple", &C::n_multiple),
       number("k_multiple", &C::k_multiple),
       number("tactics", &C::tactics),
-      bits("flags", &C::flags, {"deterministic", "strides", "stream", "graph"})};
+      bits("flags", &C::flags,
+           {"deterministic", "strides", "stream", "graph", "any_padding", "batch_invariant",
+            "far_rows"})};
   return all;
 }
 

@@ -10,6 +10,7 @@
 #include "golden/layout.h"
 #include "proptests/judge.h"
 #include "proptests/properties/left_operand.h"
+#include "proptests/properties/mma_claim.h"
 #include "proptests/properties/product_shape.h"
 #include "proptests/tensor_edits.h"
 
@@ -62,8 +63,11 @@ class GemmExperiment final : public Experiment {
     const golden::FactoredMatrix a = c.claim.a == nullptr
                                          ? golden::factor(formats::bf16, c.a_bf16, c.m, c.k)
                                          : golden::factor(c.a);
-    const golden::GemmOracle oracle = golden::gemm_oracle(
-        a, golden::factor(c.b), {c.alpha, c.beta, c.c, c.bias}, accumulator_of(c.claim));
+    const golden::FactoredMatrix b = golden::factor(c.b);
+    const golden::GemmEpilogue epilogue{c.alpha, c.beta, c.c, c.bias};
+    const golden::GemmOracle oracle =
+        c.claim.mma_model.empty() ? golden::gemm_oracle(a, b, epilogue, accumulator_of(c.claim))
+                                  : mma_oracle(c.claim, a, b, epilogue);
     Ruling ruling =
         judge_array("d", c.n, *c.claim.output, to_floats(*c.claim.output, answer.outputs[0]),
                     oracle.reference, oracle.bounds);

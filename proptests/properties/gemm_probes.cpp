@@ -104,9 +104,10 @@ constexpr std::array probes{
           "what pads a swizzled array of scale factors, NaN codes included, changes no result"},
     Probe{"batch_invariance", batch_invariance,
           [](const Claim& c) {
-            return c.m_multiple == 1 && ((c.flags & ASSAY_DUT_BATCH_INVARIANT) != 0 ||
-                                         c.accumulator == Accumulator::exact ||
-                                         c.accumulator == Accumulator::fp32_fixed_order);
+            return c.m_multiple == 1 &&
+                   ((c.flags & ASSAY_DUT_BATCH_INVARIANT) != 0 || !c.mma_model.empty() ||
+                    c.accumulator == Accumulator::exact ||
+                    c.accumulator == Accumulator::fp32_fixed_order);
           },
           "a row of the result has the same bits whatever other rows of A are in the call"},
     Probe{"empty", empty, [](const Claim&) { return true; },

@@ -7,6 +7,7 @@
 #include "golden/codec.h"
 #include "golden/layout.h"
 #include "proptests/judge.h"
+#include "simulator/mma/model.h"
 
 namespace assay::proptests {
 namespace {
@@ -130,6 +131,12 @@ golden::AccumulatorModel accumulator_of(const kernels::Claim& claim) {
   if (fp8_by_mxfp4 && claim.promotion > 0 && claim.a->block.cols % claim.promotion == 0 &&
       128 % claim.promotion == 0)
     model.stage = golden::ScaleStage::reencoded_weights;
+  if (claim.mma_model.empty()) return model;
+  const simulator::MmaModel& unit = simulator::find_mma_model(claim.mma_model);
+  const bool truncates = unit.arithmetic == simulator::Arithmetic::fused;
+  model.kind =
+      truncates ? golden::AccumulatorClass::truncating : golden::AccumulatorClass::fp32_any_order;
+  model.unit.fraction_bits = unit.fraction_bits;
   return model;
 }
 

@@ -42,7 +42,8 @@ struct LeftEdit {
 void perform(const LeftEdit& edit, LeftOperand& a);
 
 /// The accumulator that the claim names, as golden knows it. The enums list the same classes in the
-/// same order because golden may not include the kernels.
+/// same order because golden may not include the kernels. Of a claimed matrix unit the class that
+/// it belongs to: enough to tell errors apart, not to judge by (mma_claim.h).
 [[nodiscard]] golden::AccumulatorModel accumulator_of(const kernels::Claim& claim);
 
 /// `extent` rounded up to what the claim accepts.
