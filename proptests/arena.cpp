@@ -2,10 +2,12 @@
 #include "proptests/arena.h"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <stdexcept>
 
 namespace assay::proptests {
 namespace {
@@ -65,13 +67,49 @@ std::size_t for_each(const Call& call, const Placement& placement, const Visit& 
   return placement.guard_pages ? at + arena_page : round_up(at + arena_gap, alignment);
 }
 
+/// Calls visit(first, bytes) for the stretches of a tensor at `at` that are looked at: all of it,
+/// or of rows far apart each with a page of the padding on either side.
+template <class Visit>
+void stretches(const Rows& rows, std::size_t at, const Visit& visit) {
+  const std::size_t end = at + rows.extent();
+  if (rows.count < 2 || rows.stride < far_apart) {
+    if (end != at) visit(at, end - at);
+    return;
+  }
+  for (std::size_t r = 0; r < rows.count; ++r) {
+    const std::size_t row = at + r * rows.stride;
+    const std::size_t first = r == 0 ? at : row - arena_page;
+    visit(first, std::min(row + rows.bytes + arena_page, end) - first);
+  }
+}
+
+/// The same for the whole memory: everything, or the stretches of its tensors and a page on either
+/// side of each, which may overlap.
+template <class Visit>
+void looked_at(const Call& call, const Placement& placement, std::size_t size, const Visit& visit) {
+  if (!has_far_rows(call)) {
+    visit(0, size);
+    return;
+  }
+  for_each(call, placement, [&](const Operand&, std::size_t at, const Rows& rows, bool) {
+    stretches(rows, at, [&](std::size_t first, std::size_t bytes) {
+      const std::size_t from = first - std::min(first, arena_page);
+      visit(from, std::min(first + bytes + arena_page, size) - from);
+    });
+  });
+}
+
 /// The memory as it is before a run.
 void fill(const Call& call, const Placement& placement, std::uint8_t* memory, std::size_t size) {
-  std::memset(memory, placement.poison, size);
+  looked_at(call, placement, size, [&](std::size_t first, std::size_t bytes) {
+    std::memset(memory + first, placement.poison, bytes);
+  });
   for_each(call, placement,
            [&](const Operand& operand, std::size_t at, const Rows& rows, bool is_output) {
              if (is_output || rows.extent() == 0) return;
-             std::memset(memory + at, call.pad, rows.extent());
+             stretches(rows, at, [&](std::size_t first, std::size_t bytes) {
+               std::memset(memory + first, call.pad, bytes);
+             });
              for (std::size_t r = 0; r < rows.count; ++r)
                std::memcpy(memory + at + r * rows.stride, operand.bytes.data() + r * rows.bytes,
                            rows.bytes);
@@ -79,6 +117,23 @@ void fill(const Call& call, const Placement& placement, std::uint8_t* memory, st
 }
 
 }  // namespace
+
+SparseMemory::SparseMemory(std::size_t bytes) : bytes_(bytes) {
+  if (bytes == 0) return;
+  void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED)
+    throw std::runtime_error("cannot map " + std::to_string(bytes) + " bytes for rows far apart");
+  data_ = static_cast<std::uint8_t*>(memory);
+}
+SparseMemory::~SparseMemory() {
+  if (data_ != nullptr) munmap(data_, bytes_);
+}
+
+bool has_far_rows(const Call& call) {
+  // Of 4-bit elements, the narrowest.
+  return static_cast<std::size_t>(std::max<std::int64_t>(call.row_gap, 0)) / 2 >= far_apart;
+}
 
 std::size_t arena_bytes(const Call& call, const Placement& placement) {
   return for_each(call, placement, [](const Operand&, std::size_t, const Rows&, bool) {});
@@ -124,16 +179,19 @@ Answer collect(const Call& call, const Placement& placement, const Placed& place
                const std::uint8_t* memory) {
   Answer answer;
   const std::size_t size = arena_bytes(call, placement);
-  std::vector<std::uint8_t> expected(size);
-  fill(call, placement, expected.data(), size);
+  std::vector<std::uint8_t> near(has_far_rows(call) ? 0 : size);
+  const SparseMemory far(has_far_rows(call) ? size : 0);
+  std::uint8_t* const expected = has_far_rows(call) ? far.data() : near.data();
+  fill(call, placement, expected, size);
   // What the device may write is taken over as it is, so that every difference left is a fault.
   for_each(call, placement,
            [&](const Operand& operand, std::size_t at, const Rows& rows, bool is_output) {
              if (!is_output) {
-               answer.inputs_changed =
-                   answer.inputs_changed ||
-                   std::memcmp(memory + at, expected.data() + at, rows.extent()) != 0;
-               std::copy_n(memory + at, rows.extent(), expected.data() + at);
+               stretches(rows, at, [&](std::size_t first, std::size_t bytes) {
+                 answer.inputs_changed = answer.inputs_changed ||
+                                         std::memcmp(memory + first, expected + first, bytes) != 0;
+                 std::copy_n(memory + first, bytes, expected + first);
+               });
                return;
              }
              std::vector<std::uint8_t>& out = answer.outputs.emplace_back(rows.count * rows.bytes);
@@ -141,13 +199,15 @@ Answer collect(const Call& call, const Placement& placement, const Placed& place
                if (!operand.written.empty() && operand.written[r] == 0) continue;
                const std::size_t row = at + r * rows.stride;
                std::copy_n(memory + row, rows.bytes, out.data() + r * rows.bytes);
-               std::copy_n(memory + row, rows.bytes, expected.data() + row);
+               std::copy_n(memory + row, rows.bytes, expected + row);
              }
            });
-  if (std::memcmp(memory, expected.data(), size) != 0) {
-    const auto first = std::mismatch(expected.begin(), expected.end(), memory).first;
-    answer.overrun = place_of(placed, static_cast<std::size_t>(first - expected.begin()));
-  }
+  looked_at(call, placement, size, [&](std::size_t from, std::size_t bytes) {
+    if (!answer.overrun.empty() || std::memcmp(memory + from, expected + from, bytes) == 0) return;
+    const std::uint8_t* const other =
+        std::mismatch(expected + from, expected + from + bytes, memory + from).first;
+    answer.overrun = place_of(placed, static_cast<std::size_t>(other - expected));
+  });
   return answer;
 }
 

@@ -14,6 +14,24 @@ namespace assay::proptests {
 /// Bytes in front of and behind every tensor that nobody may write to.
 inline constexpr std::size_t arena_gap = 64;
 inline constexpr std::size_t arena_page = 4096;
+/// Rows at least this many bytes apart: only they are filled and looked at, with a page around
+/// each, so that the memory between them need not exist (ASSAY_DUT_FAR_ROWS).
+inline constexpr std::size_t far_apart = std::size_t{1} << 24U;
+[[nodiscard]] bool has_far_rows(const Call& call);
+
+/// Private memory, page-aligned, of which only what is touched takes room.
+class SparseMemory {
+ public:
+  explicit SparseMemory(std::size_t bytes);
+  ~SparseMemory();
+  SparseMemory(const SparseMemory&) = delete;
+  SparseMemory& operator=(const SparseMemory&) = delete;
+  [[nodiscard]] std::uint8_t* data() const { return data_; }
+
+ private:
+  std::uint8_t* data_ = nullptr;
+  std::size_t bytes_ = 0;
+};
 
 /// What an output holds before a run, and what surrounds the tensors. Neither byte makes a NaN, an
 /// infinity or a bf16 number when it fills an FP32 output: what a kernel does not write is never
@@ -37,7 +55,7 @@ struct Placed {
 
 [[nodiscard]] std::size_t arena_bytes(const Call& call, const Placement& placement);
 /// Fills `memory` (page-aligned where guard pages are asked for, arena_bytes() long): poison
-/// everywhere, inputs in their places.
+/// everywhere (of rows far apart: around them), inputs in their places.
 [[nodiscard]] Placed place(const Call& call, const Placement& placement, std::uint8_t* memory);
 /// What a run left: outputs gathered, everything else compared with what `place` had put there.
 [[nodiscard]] Answer collect(const Call& call, const Placement& placement, const Placed& placed,

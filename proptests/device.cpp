@@ -74,8 +74,11 @@ class InProcess final : public Device {
 
  private:
   Answer run(const Call& call, const Placement& placement) {
-    memory_.resize(std::max(memory_.size(), arena_bytes(call, placement)));
-    Placed placed = place(call, placement, memory_.data());
+    const std::size_t bytes = arena_bytes(call, placement);
+    const SparseMemory sparse(has_far_rows(call) ? bytes : 0);
+    if (!has_far_rows(call)) memory_.resize(std::max(memory_.size(), bytes));
+    std::uint8_t* const memory = has_far_rows(call) ? sparse.data() : memory_.data();
+    Placed placed = place(call, placement, memory);
     placed.call.operation = kernels::abi::operation_of(call.claim.operation);
     placed.call.in = placed.tensors.data();
     placed.call.out = placed.tensors.data() + call.in.size();
@@ -86,7 +89,7 @@ class InProcess final : public Device {
     } catch (const std::exception& e) {
       thrown = std::string("threw an exception: ") + e.what();
     }
-    Answer answer = collect(call, placement, placed, memory_.data());
+    Answer answer = collect(call, placement, placed, memory);
     answer.outcome = status == kernels::Status::ok              ? Outcome::answered
                      : status == kernels::Status::not_supported ? Outcome::declined
                                                                 : Outcome::failed;

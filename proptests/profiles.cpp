@@ -21,6 +21,11 @@ bool multiplies(const Claim& c, const FormatSpec* a_element, const FormatSpec* b
          c.b->element == &formats::e2m1 && (b_scale == nullptr || c.b->scale == b_scale);
 }
 
+bool quantizes_fp4(const Claim& c) {
+  return (c.operation == "quantize" || c.operation == "dequantize") && c.a != nullptr &&
+         c.a->element == &formats::e2m1;
+}
+
 std::vector<std::string_view> lines_of(std::string_view text) {
   std::vector<std::string_view> lines;
   while (!text.empty()) {
@@ -36,21 +41,33 @@ const std::vector<Profile>& profiles() {
     std::vector<Profile> rows{
         {"quantize-1.0",
          "FP4 block quantizers and dequantizers, bit for bit",
-         [](const Claim& c) {
-           return (c.operation == "quantize" || c.operation == "dequantize") && c.a != nullptr &&
-                  c.a->element == &formats::e2m1;
-         },
+         quantizes_fp4,
          lists::quantize_1_0,
+         {}},
+        {"quantize-1.1",
+         "quantize-1.0 with rows that 32-bit offsets do not reach",
+         quantizes_fp4,
+         lists::quantize_1_1,
          {}},
         {"gemm-nvfp4-1.0",
          "products of two NVFP4 operands",
          [](const Claim& c) { return multiplies(c, &formats::e2m1, &formats::ue4m3); },
          lists::gemm_nvfp4_1_0,
          {}},
+        {"gemm-nvfp4-1.1",
+         "gemm-nvfp4-1.0 with rows that 32-bit offsets do not reach",
+         [](const Claim& c) { return multiplies(c, &formats::e2m1, &formats::ue4m3); },
+         lists::gemm_nvfp4_1_1,
+         {}},
         {"gemm-mxfp4-1.0",
          "products of two MXFP4 operands",
          [](const Claim& c) { return multiplies(c, &formats::e2m1, &formats::e8m0); },
          lists::gemm_mxfp4_1_0,
+         {}},
+        {"gemm-mxfp4-1.1",
+         "gemm-mxfp4-1.0 with rows that 32-bit offsets do not reach",
+         [](const Claim& c) { return multiplies(c, &formats::e2m1, &formats::e8m0); },
+         lists::gemm_mxfp4_1_1,
          {}},
         {"w4a16-1.0",
          "products of bf16 activations and FP4 weights",
@@ -61,6 +78,11 @@ const std::vector<Profile>& profiles() {
          "w4a16-1.0 with subnormal activations",
          [](const Claim& c) { return multiplies(c, nullptr, nullptr); },
          lists::w4a16_1_1,
+         {}},
+        {"w4a16-1.2",
+         "w4a16-1.1 with rows that 32-bit offsets do not reach",
+         [](const Claim& c) { return multiplies(c, nullptr, nullptr); },
+         lists::w4a16_1_2,
          {}},
         {"w4a8-1.0",
          "products of block-scaled FP8 activations and MXFP4 weights",

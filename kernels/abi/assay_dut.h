@@ -170,7 +170,12 @@ enum assay_dut_flags {
   ASSAY_DUT_ANY_PADDING = 16u,
   /* A row of a product has the same bits whatever other rows are in the call (no split of k that
    * depends on m or n). Follows by itself from the accumulators exact and fp32_fixed_order. */
-  ASSAY_DUT_BATCH_INVARIANT = 32u
+  ASSAY_DUT_BATCH_INVARIANT = 32u,
+  /* With ASSAY_DUT_STRIDES: offsets of rows, in elements, may need more than 32 bits. The harness
+   * then asks for rows 2^30 and 2^31 elements apart; memory between them is mapped, not filled. In
+   * the memory of a device that is up to 50 GB: where allocate fails, the call counts as declined.
+   */
+  ASSAY_DUT_FAR_ROWS = 64u
 };
 
 /* What an entry says it computes. It selects the oracle and the criterion: a kernel that rounds

@@ -19,29 +19,65 @@ void require(std::int32_t status, const char* what) {
                              std::to_string(status));
 }
 
+/// Rows of a tensor this many bytes apart are copied one by one: memory between them may be more
+/// than a host has.
+constexpr std::uint64_t far_apart = std::uint64_t{1} << 24U;
+
+/// Bytes of a tensor that are copied, margins not counted.
+struct Stretch {
+  std::uint64_t first = 0, bytes = 0;
+};
+std::vector<Stretch> stretches(const assay_dut_tensor& t) {
+  const bool matrix = t.layout == ASSAY_DUT_STRIDED && t.ndim == 2 && t.shape[0] > 1;
+  const std::uint64_t stride =
+      matrix ? static_cast<std::uint64_t>(t.strides[0]) * t.type_bits / 8 : 0;
+  if (stride < far_apart) return {{0, t.bytes}};
+  std::vector<Stretch> rows;
+  const std::uint64_t width = (static_cast<std::uint64_t>(t.shape[1]) * t.type_bits + 7) / 8;
+  for (std::int64_t r = 0; r < t.shape[0]; ++r) {
+    const std::uint64_t row = static_cast<std::uint64_t>(r) * stride;
+    const std::uint64_t first = row - std::min<std::uint64_t>(row, margin);
+    rows.push_back({first, std::min(row + width + margin, t.bytes) - first});
+  }
+  return rows;
+}
+
+/// Rows far apart for which the device has no memory: nothing is wrong with the kernel.
+struct NoRoom {};
+
 /// One tensor on the device: margin, data, margin.
 class Copy {
  public:
   Copy(const assay_dut_device& device, const assay_dut_tensor& host)
-      : device_(device), host_(host), before_(host.bytes + 2 * margin, margin_byte) {
-    if (host.bytes != 0) std::memcpy(before_.data() + margin, host.data, host.bytes);
-    require(device_.allocate(&memory_, before_.size()), "allocate");
+      : device_(device), host_(host), stretches_(stretches(host)) {
+    before_.assign(margin, margin_byte);
+    const auto* data = static_cast<const std::uint8_t*>(host.data);
+    for (const Stretch& s : stretches_)
+      before_.insert(before_.end(), data + s.first, data + s.first + s.bytes);
+    before_.insert(before_.end(), margin, margin_byte);
+    const std::int32_t status = device_.allocate(&memory_, host.bytes + 2 * margin);
+    if (status != 0 && stretches_.size() > 1) throw NoRoom{};
+    require(status, "allocate");
   }
   ~Copy() { (void)device_.release(memory_); }
   Copy(const Copy&) = delete;
   Copy& operator=(const Copy&) = delete;
 
   void send() const {
-    require(device_.to_device(memory_, before_.data(), before_.size()), "to_device");
+    pieces([this](std::uint64_t there, std::size_t here, std::size_t bytes) {
+      require(device_.to_device(at(there), before_.data() + here, bytes), "to_device");
+    });
   }
   [[nodiscard]] std::vector<std::uint8_t> fetch() const {
     std::vector<std::uint8_t> after(before_.size());
-    require(device_.to_host(after.data(), memory_, after.size()), "to_host");
+    pieces([this, &after](std::uint64_t there, std::size_t here, std::size_t bytes) {
+      require(device_.to_host(after.data() + here, at(there), bytes), "to_host");
+    });
     return after;
   }
   [[nodiscard]] assay_dut_tensor tensor() const {
     assay_dut_tensor t = host_;
-    t.data = static_cast<std::uint8_t*>(memory_) + margin;
+    t.data = at(margin);
     return t;
   }
   /// To the host's tensor, bytes between rows and all.
@@ -52,12 +88,35 @@ class Copy {
       throw std::runtime_error("wrote outside a tensor of " + std::to_string(host_.bytes) +
                                " bytes (role " + std::to_string(host_.role) + ", part " +
                                std::to_string(host_.part) + ") in device memory");
-    if (host_.bytes != 0) std::memcpy(host_.data, after.data() + margin, host_.bytes);
+    const std::uint8_t* from = after.data() + margin;
+    for (const Stretch& s : stretches_) {
+      if (s.bytes != 0)
+        std::memcpy(static_cast<std::uint8_t*>(host_.data) + s.first, from, s.bytes);
+      from += s.bytes;
+    }
   }
 
  private:
+  [[nodiscard]] std::uint8_t* at(std::uint64_t offset) const {
+    return static_cast<std::uint8_t*>(memory_) + offset;
+  }
+  /// copy(offset on the device, offset in before_, bytes) for all that is copied, in few pieces: a
+  /// tensor in one stretch is one piece with its margins.
+  template <class Function>
+  void pieces(const Function& copy) const {
+    if (stretches_.size() == 1) return copy(0, 0, before_.size());
+    copy(0, 0, margin);
+    std::size_t here = margin;
+    for (const Stretch& s : stretches_) {
+      copy(margin + s.first, here, s.bytes);
+      here += s.bytes;
+    }
+    copy(margin + host_.bytes, here, margin);
+  }
+
   const assay_dut_device& device_;
   assay_dut_tensor host_;
+  std::vector<Stretch> stretches_;
   std::vector<std::uint8_t> before_;
   void* memory_ = nullptr;
 };
@@ -131,6 +190,8 @@ Status PluginMemory::run(const Claim& claim, const assay_dut_call& call, const L
       return Status::failed;
     }
   return Status::ok;
+} catch (const NoRoom&) {
+  return Status::not_supported;
 } catch (const std::runtime_error& e) {
   error = e.what();
   return Status::failed;

@@ -58,7 +58,8 @@ std::vector<Claim> all_claims() {
     for (const char* operation : {"qat_forward", "qat_backward"})
       claims.emplace_back(Claim{operation, nullptr, format}).estimators = every_estimator;
   for (Claim& claim : claims)
-    claim.flags |= ASSAY_DUT_STRIDES | ASSAY_DUT_ANY_PADDING | ASSAY_DUT_BATCH_INVARIANT;
+    claim.flags |=
+        ASSAY_DUT_STRIDES | ASSAY_DUT_FAR_ROWS | ASSAY_DUT_ANY_PADDING | ASSAY_DUT_BATCH_INVARIANT;
   for (Claim& claim : cpu::operation_claims()) claims.push_back(std::move(claim));
   return claims;
 }

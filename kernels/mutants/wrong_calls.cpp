@@ -38,6 +38,65 @@ class RowStrideIgnored final : public Wrapper {
   }
 };
 
+/// Computes the offset of a row, in elements, in 32 bits without a sign.
+class RowOffsetIn32Bits final : public Wrapper {
+ public:
+  using Wrapper::Wrapper;
+  Status run(const Claim& claim, const assay_dut_call& call) const override {
+    std::vector<Rows> in(call.in, call.in + call.n_in);
+    std::vector<Rows> out(call.out, call.out + call.n_out);
+    std::vector<assay_dut_tensor> tensors;
+    for (std::vector<Rows>* list : {&in, &out})
+      for (Rows& rows : *list) tensors.push_back(rows.dense());
+    assay_dut_call dense = call;
+    dense.in = tensors.data();
+    dense.out = tensors.data() + in.size();
+    const Status status = inner().run(claim, dense);
+    for (const Rows& rows : out) rows.store();
+    return status;
+  }
+
+ private:
+  /// A matrix whose rows lie where the 32-bit offsets say; any other tensor is left alone.
+  class Rows {
+   public:
+    explicit Rows(const assay_dut_tensor& t)  // NOLINT: converts the arrays of a call
+        : tensor_(t), is_matrix_(t.layout == ASSAY_DUT_STRIDED && t.ndim == 2) {
+      if (!is_matrix_) return;
+      width_ = static_cast<std::size_t>((t.shape[1] * t.type_bits + 7) / 8);
+      copy_.resize(static_cast<std::size_t>(t.shape[0]) * width_);
+      for (std::int64_t r = 0; r < t.shape[0]; ++r) std::copy_n(at(r), width_, dense_at(r));
+    }
+    [[nodiscard]] assay_dut_tensor dense() {
+      assay_dut_tensor t = tensor_;
+      if (!is_matrix_) return t;
+      t.data = copy_.data();
+      t.bytes = copy_.size();
+      t.strides[0] = t.type_bits == 4 ? (t.shape[1] + 1) / 2 * 2 : t.shape[1];
+      return t;
+    }
+    void store() const {
+      if (!is_matrix_) return;
+      for (std::int64_t r = 0; r < tensor_.shape[0]; ++r)
+        std::copy_n(copy_.data() + static_cast<std::size_t>(r) * width_, width_, at(r));
+    }
+
+   private:
+    [[nodiscard]] std::uint8_t* at(std::int64_t row) const {
+      const auto offset = static_cast<std::uint32_t>(row * tensor_.strides[0]);
+      return static_cast<std::uint8_t*>(tensor_.data) +
+             std::uint64_t{offset} * tensor_.type_bits / 8;
+    }
+    [[nodiscard]] std::uint8_t* dense_at(std::int64_t row) {
+      return copy_.data() + static_cast<std::size_t>(row) * width_;
+    }
+    assay_dut_tensor tensor_;
+    bool is_matrix_;
+    std::size_t width_ = 0;
+    std::vector<std::uint8_t> copy_;
+  };
+};
+
 /// Takes the last byte of a swizzled array of scale factors, which is padding but in whole tiles,
 /// for that of the first block if it is not zero.
 class ScalePaddingRead final : public Wrapper {
@@ -97,6 +156,9 @@ constexpr std::array table{
     Mutant{"row_stride_ignored", "rows are taken to follow each other whatever the strides say",
            "aiter#2900: a stride that was not the tensor's", "row_stride_ignored", nullptr,
            make<RowStrideIgnored>},
+    Mutant{"row_offset_in_32_bits", "offsets of rows are computed in 32 bits without a sign",
+           "uint32_t row * stride: large batches wrap around", "offsets_in_32_bits", nullptr,
+           make<RowOffsetIn32Bits>},
     Mutant{"scale_padding_read", "padding of swizzled scale factors reaches the result",
            "vllm#30260: uninitialised padding of 128x4 scales", "scale_padding_read", nullptr,
            make<ScalePaddingRead>},

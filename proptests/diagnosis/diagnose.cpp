@@ -70,7 +70,14 @@ struct Condition {
   const char* name;
   bool (*holds)(const Call&);
 };
+bool any_row_beyond(const Call& c, int power) {
+  return c.row_gap >= std::int64_t{1} << (power - 1) && (c.m > 2 || c.n > 2);
+}
 constexpr std::array conditions{
+    Condition{"offsets_in_32_bits", "wrong wherever a row begins 2^32 elements behind the first",
+              [](const Call& c) { return any_row_beyond(c, 32); }},
+    Condition{"offsets_in_32_bits", "wrong wherever a row begins 2^31 elements behind the first",
+              [](const Call& c) { return any_row_beyond(c, 31); }},
     Condition{"row_stride_ignored", "wrong wherever rows do not follow each other",
               [](const Call& c) { return c.row_gap > 0 && c.m != 1; }},
     Condition{"c_row_stride_ignored",

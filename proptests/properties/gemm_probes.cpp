@@ -32,6 +32,13 @@ void padded_rows(Draw& draw, GemmCase& c, std::int64_t) {
   for (float& x : c.c) x = static_cast<float>(draw.between(-64, 64));
 }
 
+void far_rows(Draw& draw, GemmCase& c, std::int64_t) {
+  small_shape(draw, c);
+  c.m = c.n = 3;
+  draw_operands(draw, c, Codes::any, Codes::any, Scales::powers_of_two);
+  c.spread = proptests::far_rows(draw);
+}
+
 void padded_scales(Draw& draw, GemmCase& c, std::int64_t) {
   small_shape(draw, c);
   draw_operands(draw, c, Codes::any, Codes::any, Scales::powers_of_two);
@@ -96,6 +103,8 @@ constexpr std::array probes{
     Probe{"padded_rows", padded_rows,
           [](const Claim& c) { return (c.flags & ASSAY_DUT_STRIDES) != 0; },
           "rows are found by their strides; bytes between them neither count nor change"},
+    Probe{"far_rows", far_rows, takes_far_rows,
+          "offsets of rows that need more than 32 bits are computed with more"},
     Probe{"padded_scales", padded_scales,
           [](const Claim& c) {
             return c.scale_layout == formats::ScaleLayout::swizzled_128x4 &&

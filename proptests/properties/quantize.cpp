@@ -121,6 +121,7 @@ void repeat_rows(Draw& draw, Case& c) {
       c.x[r * c.cols + i] = c.x[(r - r % down) * c.cols + i] * draw.sign();
   }
 }
+Shape three_rows(Draw& draw, std::int64_t block) { return {3, draw.between(1, 2 * block)}; }
 
 /// What an aspect follows from beside the format's own order of operations.
 constexpr const char* rounding = "IEEE 754-2019, section 4.3.1; ";
@@ -128,6 +129,7 @@ constexpr const char* own = "formats/tensor.h, BlockFormat (this project's defin
 constexpr const char* layouts =
     "cuBLAS documentation, 1D Block Scaling Factors Layout; formats/tensor.h, ScaleLayout; ";
 constexpr const char* strides = "kernels/abi/assay_dut.h, ASSAY_DUT_STRIDES; ";
+constexpr const char* far = "kernels/abi/assay_dut.h, ASSAY_DUT_FAR_ROWS; ";
 
 struct Aspect {
   const char* slug;
@@ -163,6 +165,8 @@ constexpr std::array aspects{
            "any mixture of FP32 numbers is quantized as declared"},
     Aspect{"padded_rows", partial_blocks, themes::padded, strides,
            "rows are found by their strides; bytes between them neither count nor change"},
+    Aspect{"far_rows", three_rows, themes::far, far,
+           "offsets of rows that need more than 32 bits are computed with more"},
 };
 
 Case draw_case(const Aspect& aspect, const Claim& claim, const rc::Random& random) {
@@ -237,10 +241,12 @@ std::vector<Property> quantize_properties() {
     };
     for (const Aspect& aspect : aspects) {
       const bool padded = aspect.source == strides;
+      const bool distant = aspect.source == far;
       properties.push_back({prefix + aspect.slug, std::string(aspect.source) + section,
                             aspect.statement,
-                            [about, padded](const Claim& c) {
-                              return about(c) && (!padded || (c.flags & ASSAY_DUT_STRIDES) != 0);
+                            [about, padded, distant](const Claim& c) {
+                              return about(c) && (!padded || (c.flags & ASSAY_DUT_STRIDES) != 0) &&
+                                     (!distant || (takes_far_rows(c) && c.a->block.rows == 1));
                             },
                             [&aspect](const Claim& claim, const rc::Random& random) {
                               return shrinkable([&] { return draw_case(aspect, claim, random); });

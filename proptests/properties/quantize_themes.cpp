@@ -130,6 +130,10 @@ void padded(Draw& draw, Case& c) {
   mixture(draw, c);
   c.spread = padded_rows(draw);
 }
+void far(Draw& draw, Case& c) {
+  mixture(draw, c);
+  c.spread = far_rows(draw);
+}
 
 void mixture(Draw& draw, Case& c) {
   using Theme = void (*)(Draw&, Case&);

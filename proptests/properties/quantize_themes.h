@@ -29,6 +29,7 @@ void signs(Draw& draw, Case& c);  ///< the largest magnitudes are negative; zero
 void not_finite(Draw& draw, Case& c);  ///< a few NaNs and infinities in a mixture
 void narrow(Draw& draw, Case& c);   ///< bf16 numbers of one distribution, as training tensors are
 void padded(Draw& draw, Case& c);   ///< a mixture, with bytes between the rows
+void far(Draw& draw, Case& c);      ///< a mixture, in rows that 32-bit offsets do not reach
 void mixture(Draw& draw, Case& c);  ///< one of the finite themes, or any FP32 number
 
 }  // namespace assay::proptests::themes

@@ -26,6 +26,16 @@ struct Spread {
 [[nodiscard]] inline Spread padded_rows(Draw& draw) {
   return {draw.between(2, 33), padding_byte(draw)};
 }
+/// The last row of three begins 2^31 or 2^32 elements behind the first, and a few more.
+[[nodiscard]] inline Spread far_rows(Draw& draw) {
+  return {(std::int64_t{1} << draw.of<unsigned>({30, 31})) + 2 * draw.between(0, 16),
+          padding_byte(draw)};
+}
+/// Shapes of three rows must be possible, and no more: each is up to 8 GiB further.
+[[nodiscard]] inline bool takes_far_rows(const kernels::Claim& claim) {
+  constexpr std::uint32_t wanted = ASSAY_DUT_STRIDES | ASSAY_DUT_FAR_ROWS;
+  return (claim.flags & wanted) == wanted && 3 % claim.m_multiple == 0 && 3 % claim.n_multiple == 0;
+}
 inline void spread(Call& call, const Spread& spread) {
   call.row_gap = spread.gap;
   call.pad = spread.pad;

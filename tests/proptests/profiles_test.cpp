@@ -22,7 +22,9 @@ const std::map<std::string_view, std::string> frozen{
     {"layout-1.0", "ed7846c6c793eea1"},     {"qat-1.0", "a472db227c4ffb38"},
     {"qat-1.1", "7badaff2c956b60d"},        {"quantize-1.0", "72d08e34d31c0d69"},
     {"w4a16-1.0", "795b10595810cdc5"},      {"w4a16-1.1", "2f6223cec6de6e36"},
-    {"w4a8-1.0", "d5d7fb1b5f08c0cf"}};
+    {"w4a8-1.0", "d5d7fb1b5f08c0cf"},       {"gemm-nvfp4-1.1", "258b2c787cde105d"},
+    {"gemm-mxfp4-1.1", "e2217b6483632519"}, {"w4a16-1.2", "8efac41b1e2b4141"},
+    {"quantize-1.1", "e737aa0b5be6ce07"}};
 
 TEST(Profiles, AreFrozen) {
   EXPECT_EQ(all_profiles().size(), frozen.size());
@@ -70,7 +72,7 @@ TEST(Profiles, MisspelledPropertiesSuggestTheNearest) {
 TEST(Profiles, UnknownNamesSuggestTheNearest) {
   EXPECT_EQ(find_profile("qat-1.0").name, "qat-1.0");
   try {
-    (void)find_profile("gemm-nvfp4-1.1");
+    (void)find_profile("gemm-nvfp-1.0");
     FAIL();
   } catch (const std::invalid_argument& e) {
     EXPECT_NE(std::string(e.what()).find("did you mean 'gemm-nvfp4-1.0'"), std::string::npos)

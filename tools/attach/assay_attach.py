@@ -43,7 +43,7 @@ ENUMS = {
     "random": "opaque words philox".split(),
 }
 ESTIMATORS = "identity clip_mask lsq pact ewgs dge trust_mask".split()
-FLAGS = {"deterministic": 1, "strides": 2}
+FLAGS = {"deterministic": 1, "strides": 2, "any_padding": 16, "batch_invariant": 32, "far_rows": 64}
 TEXTS = {"name": 64, "a": 32, "b": 32, "d": 32, "profile": 32, "mma_model": 48}
 INTEGERS = ("fraction_bits promotion random_bits m_multiple n_multiple k_multiple "
             "tactics").split()
