@@ -74,10 +74,12 @@ RunPlan plan_for(std::span<const Property> properties, const Device& device,
   plan.entry = entry;
   const std::vector<kernels::Claim> claims = device.claims();
   plan.claims = claims_json(claims);
-  if (!entry.empty() && std::none_of(claims.begin(), claims.end(),
-                                     [&](const kernels::Claim& c) { return name_of(c) == entry; }))
-    throw std::invalid_argument("the device has no entry '" + entry +
-                                "'; the report of a run without --entry names them");
+  std::vector<std::string> names;
+  for (const kernels::Claim& claim : claims)
+    if (claim.tactic == 0) names.push_back(name_of(claim));
+  if (!entry.empty() && std::find(names.begin(), names.end(), entry) == names.end())
+    throw std::invalid_argument(formats::unknown_name(
+        "entry of the device", entry, std::vector<std::string_view>(names.begin(), names.end())));
   for (const Property& p : properties)
     plan.properties.push_back(
         {p.id, p.section, p.statement, !claims_for(p, device, entry).empty(), ""});
