@@ -41,6 +41,15 @@ Unwritten unwritten(const Trial& t) {
   return u;
 }
 
+/// `overrun` is a place as place_of() of arena.h names it.
+const char* outside(const std::string& overrun) {
+  const bool beside = overrun.find(" in front of ") != std::string::npos ||
+                      overrun.find(" behind the end of ") != std::string::npos;
+  return beside ? "the kernel writes outside of its outputs"
+                : "the kernel writes to the padding between rows, or to rows that are not to be "
+                  "written";
+}
+
 /// Outputs of FP32 and bf16 numbers, all of them NaN.
 bool all_nan(const Observation& o) {
   const std::optional<Call> call = o.experiment->call();
@@ -73,7 +82,7 @@ std::vector<Candidate> conduct(const Observation& o) {
           (answer == &o.trial.first || o.trial.first.outcome == Outcome::answered))
         say(row.id, row.name);
     if (answer->inputs_changed) say("writes_inputs", "the kernel writes to its inputs");
-    if (!answer->overrun.empty()) say("writes_outside", "the kernel writes outside of its outputs");
+    if (!answer->overrun.empty()) say("writes_outside", outside(answer->overrun));
   }
   if (!found.empty()) return found;
   if (const Unwritten u = unwritten(o.trial); u.bytes > 0) {

@@ -124,6 +124,14 @@ std::vector<Candidate> conditions_of(std::span<const Observation> observations) 
   return found;
 }
 
+/// Whether every failing case has the right numbers where numbers belong.
+bool only_conduct_is_wrong(std::span<const Observation> observations) {
+  return std::all_of(observations.begin(), observations.end(), [](const Observation& o) {
+    return !o.failed || (o.trial.first.outcome == Outcome::answered &&
+                         !o.experiment->judge(o.trial.first).mismatch);
+  });
+}
+
 /// Golden declines operands that some errors would make: no explanation then.
 template <class Function>
 auto unless_declined(const Function& explains, const Case& one) -> decltype(explains(one)) {
@@ -187,13 +195,19 @@ Diagnosis diagnose(std::span<const Observation> observations) {
   const auto failed = std::find_if(observations.begin(), observations.end(),
                                    [](const Observation& o) { return o.failed; });
   if (failed == observations.end()) return d;
-  d.candidates = conditions_of(observations);
+  const std::vector<Candidate> conduct = conduct_of(observations);
+  const bool numbers_right = only_conduct_is_wrong(observations);
+  const auto settles = [numbers_right](const Candidate& c) {
+    // Bytes that are not the kernel's may be written because rows are misplaced; then that is what
+    // is wrong.
+    return c.explained == c.failing && c.id != "stale_answer" &&
+           (numbers_right || c.id != "writes_outside");
+  };
+  const bool settled = std::any_of(conduct.begin(), conduct.end(), settles);
+  if (!numbers_right || !settled) d.candidates = conditions_of(observations);
   if (!d.candidates.empty()) return d;
-  d.candidates = conduct_of(observations);
+  d.candidates = conduct;
   const std::optional<Call> call = failed->experiment->call();
-  const bool settled = std::any_of(
-      d.candidates.begin(), d.candidates.end(),
-      [](const Candidate& c) { return c.explained == c.failing && c.id != "stale_answer"; });
   if (settled || !call) return d;
   const Cases cases = sorted_cases(observations);
   if (!cases.failing.empty())

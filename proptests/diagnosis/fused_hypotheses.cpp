@@ -7,7 +7,19 @@
 namespace assay::proptests::diagnosis {
 namespace {
 
-bool explains(const Case& c, const QuantizerError* quantizer, const ProductError* product) {
+/// The product meets the numbers of A and not their codes.
+void unquantized(ProductModel& p, const Case& c) {
+  p.edit_operands = [x = input_floats(c.call, ASSAY_DUT_A)](golden::FactoredMatrix& a, auto&) {
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      a.elements[i] = golden::value_of(x[i]);
+      a.scales[i] = golden::Value::finite(1);
+    }
+    a.tensor_scale = 1.0F;
+  };
+}
+
+bool explains(const Case& c, const QuantizerError* quantizer, const ProductError* product,
+              bool quantized = true) {
   QuantizerModel model = quantizer_of(c.call);
   model.x = input_floats(c.call, ASSAY_DUT_A);
   if (quantizer != nullptr) quantizer->spoil(model);
@@ -20,6 +32,7 @@ bool explains(const Case& c, const QuantizerError* quantizer, const ProductError
       return false;
   }
   if (product != nullptr) product->spoil(p);
+  if (!quantized) unquantized(p, c);
   const ProductModel::Result r = p.run();
   return matches(*p.claim.output, p.observed, r.reference, r.bounds);
 }
@@ -31,6 +44,8 @@ std::vector<Hypothesis> fused_hypotheses() {
   const auto fused = [](const kernels::Claim& c) {
     return c.operation == "quantize_gemm" && c.a != nullptr && c.b != nullptr;
   };
+  out.push_back({"a_unquantized", "the product meets A as it came, not quantized", fused,
+                 [](const Case& c) { return explains(c, nullptr, nullptr, false); }});
   for (const ProductError& row : product_errors())
     out.push_back(
         {row.id, row.name, fused, [&row](const Case& c) { return explains(c, nullptr, &row); }});

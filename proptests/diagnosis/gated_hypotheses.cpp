@@ -54,6 +54,11 @@ constexpr GatedError errors[] = {
        const double x = above(g, l);
        return 0.5 * x * (1 + std::erf(x * 0.7071067812)) * both(u, l);
      }},
+    {"silu_overflow", "silu is g exp(g) / (1 + exp(g)): NaN where exp(g) overflows FP32",
+     [](double g, double u, double l) {
+       const double x = above(g, l);
+       return std::isinf(std::exp(static_cast<float>(x))) ? std::nan("") : right(g, u, l);
+     }},
     {"sigmoid_for_silu", "the sigmoid stands in the place of silu",
      [](double g, double u, double l) { return both(u, l) / (1 + std::exp(-above(g, l))); }},
 };

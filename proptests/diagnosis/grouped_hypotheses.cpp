@@ -59,6 +59,28 @@ const std::vector<GroupedError>& errors() {
            if (m.counts[g] > 0) ++next;
          }
        }},
+      {"first_offset_ignored", "groups begin at row 0, whatever the first offset is",
+       [](GroupedModel& m) {
+         if (m.offsets.empty()) return;
+         const std::int64_t first = m.offsets.front();
+         for (std::int64_t& offset : m.offsets) offset -= first;
+         m.row_of = golden::contiguous_groups(m.offsets, m.a.rows);
+       }},
+      {"group_tensor_scale_of_another",
+       "tensor scales are counted by the groups that have rows: behind an empty group all are late",
+       [](GroupedModel& m) {
+         std::size_t next = 0;
+         std::vector<float> scales;
+         for (const FactoredMatrix& b : m.b) scales.push_back(b.tensor_scale);
+         for (std::size_t g = 0; g < m.b.size(); ++g)
+           if (m.counts[g] > 0) m.b[g].tensor_scale = scales[next++];
+       }},
+      {"group_tensor_scale_of_another", "every group takes the tensor scale of the next",
+       [](GroupedModel& m) {
+         const float first = m.b.front().tensor_scale;
+         for (std::size_t g = 0; g < m.b.size(); ++g)
+           m.b[g].tensor_scale = g + 1 < m.b.size() ? m.b[g + 1].tensor_scale : first;
+       }},
       {"group_b_of_first", "every group meets the B of the first",
        [](GroupedModel& m) { std::fill(m.b.begin(), m.b.end(), FactoredMatrix(m.b.front())); }},
       {"group_b_of_next", "every group meets the B of the next",
@@ -135,8 +157,9 @@ bool explains(const GroupedError& row, const Case& c) {
   const Call& call = c.call;
   if (call.m == 0 || call.groups == 0) return true;
   GroupedModel m = model_of(call);
+  const std::vector<std::int64_t> right = m.row_of;
   row.spoil(m);
-  // Rows of no group may hold anything and count for nothing.
+  // Rows of no group, by the call or by the error, may hold anything and count for nothing.
   FactoredMatrix a = m.a;
   a.rows = 0;
   a.elements.clear();
@@ -145,7 +168,7 @@ bool explains(const GroupedError& row, const Case& c) {
   const std::vector<float> d = to_floats(*call.claim.output, output_bytes(c, ASSAY_DUT_D));
   std::vector<float> observed;
   for (std::int64_t r = 0; r < m.a.rows; ++r) {
-    if (m.row_of[r] == golden::no_group) continue;
+    if (m.row_of[r] == golden::no_group || right[r] == golden::no_group) continue;
     groups.push_back(m.row_of[r]);
     ++a.rows;
     const auto put = [&](std::vector<golden::Value>& to, const std::vector<golden::Value>& from) {

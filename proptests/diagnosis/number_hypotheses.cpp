@@ -162,6 +162,14 @@ bool nibbles_swapped(const Case& c) {
   return m.bytes() == m.observed;
 }
 
+/// Codes of the last row of what is transposed stay zero, all others are right.
+bool last_row_dropped(const Case& c) {
+  Moved m = moved(c);
+  if (!m.codes || c.call.m == 0 || c.call.k == 0) return m.bytes() == m.observed;
+  for (std::int64_t j = 0; j < c.call.k; ++j) golden::store_code(m.right, c.call.m - 1, j, 0);
+  return m.bytes() == m.observed;
+}
+
 }  // namespace
 
 std::vector<Hypothesis> number_hypotheses() {
@@ -189,6 +197,8 @@ std::vector<Hypothesis> number_hypotheses() {
       {"padding_not_zero", "padding of the scale factors is not zero", moves, padding_left});
   out.push_back(
       {"nibbles_swapped", "the even element is in the high nibble", moves, nibbles_swapped});
+  out.push_back({"last_row_dropped", "codes of the last row are left out when codes are transposed",
+                 moves, last_row_dropped});
   return out;
 }
 

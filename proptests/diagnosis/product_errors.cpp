@@ -68,6 +68,21 @@ void factors_in(Model& p) {
   };
 }
 template <const formats::FormatSpec& format>
+void narrow(std::vector<float>& numbers) {
+  for (float& x : numbers) {
+    const Value v = in_format<format, formats::RoundingMode::nearest_even>(golden::value_of(x));
+    if (v.is_finite()) x = static_cast<float>(golden::approximate(v.number));
+  }
+}
+template <const formats::FormatSpec& format>
+void narrow_bias(Model& p) {
+  narrow<format>(p.bias);
+}
+template <const formats::FormatSpec& format>
+void narrow_c(Model& p) {
+  narrow<format>(p.c);
+}
+template <const formats::FormatSpec& format>
 void sum_through(Model& p) {
   p.edit_sum = in_format<format, formats::RoundingMode::nearest_even>;
 }
@@ -229,6 +244,10 @@ const std::vector<ProductError>& product_errors() {
          for (std::int64_t i = 0; i < p.m * p.n; ++i) p.addend.push_back(p.bias[i / p.n % p.n]);
          p.bias.clear();
        }},
+      {"bias_narrowed", "the bias is rounded to bf16", narrow_bias<formats::bf16>},
+      {"bias_narrowed", "the bias is rounded to fp16", narrow_bias<formats::fp16>},
+      {"c_narrowed", "C is rounded to bf16", narrow_c<formats::bf16>},
+      {"c_narrowed", "C is rounded to fp16", narrow_c<formats::fp16>},
       {"everything_scaled_by_alpha", "alpha scales C and the bias too",
        [](Model& p) {
          p.beta *= p.alpha;
@@ -338,6 +357,13 @@ const std::vector<ProductError>& product_errors() {
        [](Model& p) {
          for (std::uint16_t& code : p.a_bf16)
            if ((code & 0x7F80U) == 0) code &= 0x8000U;
+       }},
+      {"zero_times_nan_is_zero",
+       "products with a zero factor are left out, whatever the other factor is",
+       [](Model& p) {
+         p.multiply = [](const Value& x, const Value& y) {
+           return x.is_zero() || y.is_zero() ? Value::zero(false) : x * y;
+         };
        }},
       {"sum_through_bf16", "the sum is rounded to bf16 before the epilogue",
        sum_through<formats::bf16>},

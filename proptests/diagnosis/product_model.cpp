@@ -21,7 +21,7 @@ ProductModel::Result ProductModel::run() const {
   FactoredMatrix fb = b.run();
   if (edit_operands) edit_operands(fa, fb);
   Result out;
-  if (!accumulate && !edit_sum) {
+  if (!multiply && !accumulate && !edit_sum) {
     golden::GemmOracle oracle =
         golden::gemm_oracle(fa, fb, {alpha, beta, c, bias}, accumulator_of(claim));
     out = {std::move(oracle.reference), std::move(oracle.bounds)};
@@ -32,8 +32,9 @@ ProductModel::Result ProductModel::run() const {
         for (std::int64_t p = 0; p < fa.cols; ++p) {
           const std::int64_t at = i * fa.cols + p;
           const std::int64_t bt = j * fb.cols + p;
-          const Value product =
-              golden::fl(fa.elements[at] * fa.scales[at] * (fb.elements[bt] * fb.scales[bt]));
+          const Value x = fa.elements[at] * fa.scales[at];
+          const Value y = fb.elements[bt] * fb.scales[bt];
+          const Value product = golden::fl(multiply ? multiply(x, y) : x * y);
           sum = accumulate ? accumulate(sum, product) : golden::fl(sum + product);
         }
         if (edit_sum) sum = edit_sum(sum);

@@ -24,6 +24,8 @@ struct ProductModel {
 
   /// After reading, before multiplying.
   std::function<void(golden::FactoredMatrix& a, golden::FactoredMatrix& b)> edit_operands;
+  /// A product of two scaled elements, in place of the exact one.
+  std::function<golden::Value(const golden::Value& a, const golden::Value& b)> multiply;
   /// The accumulator, k ascending; absent: the claimed one.
   std::function<golden::Value(const golden::Value& sum, const golden::Value& product)> accumulate;
   /// The finished dot product before alpha multiplies.

@@ -74,6 +74,14 @@ float sum_of_row(const Model& q, std::int64_t row) {
   return sum;
 }
 
+float rounded_to_bf16(float x) {
+  const golden::Value v = golden::decode(
+      formats::bf16,
+      golden::encode(formats::bf16, golden::value_of(x), formats::RoundingMode::nearest_even,
+                     golden::policy_of(formats::ieee, formats::bf16)));
+  return v.is_finite() ? static_cast<float>(golden::approximate(v.number)) : x;
+}
+
 std::vector<QatError> forward_errors() {
   return {
       {"y_unquantized", "the forward pass multiplies the master weights",
@@ -83,6 +91,10 @@ std::vector<QatError> forward_errors() {
       {"scale_not_applied", "the product leaves the scale factors out",
        [](Model& q) { q.multiplies_y = [](const QatWeight& v) { return v.q; }; }},
       {"bias_omitted", "the bias is not added", [](Model& q) { q.bias.clear(); }},
+      {"bias_narrowed", "the bias is rounded to bf16",
+       [](Model& q) {
+         for (float& x : q.bias) x = rounded_to_bf16(x);
+       }},
       {"bias_twice", "the bias is added twice",
        [](Model& q) {
          for (float& x : q.bias) x *= 2.0F;

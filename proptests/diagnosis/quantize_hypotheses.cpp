@@ -613,6 +613,23 @@ std::vector<Hypothesis> quantize_hypotheses() {
     return model.run();
   };
   std::vector<Hypothesis> out;
+  out.push_back(
+      {"padding_not_zero", "bytes that pad the scale factors are not zero",
+       [](const kernels::Claim& c) {
+         return c.operation == "quantize" && c.a != nullptr &&
+                c.scale_layout == formats::ScaleLayout::swizzled_128x4;
+       },
+       [observed_of](const Case& c) {
+         BlockScaledTensor right = quantizer_of(c.call).run();
+         const BlockScaledTensor seen = observed_of(c, right);
+         const golden::BlockGrid grid = golden::block_grid(*right.format, right.rows, right.cols);
+         BlockScaledTensor padded = seen;  // with the right scale factors in their places
+         for (std::int64_t r = 0; r < grid.down; ++r)
+           for (std::int64_t b = 0; b < grid.across; ++b)
+             golden::store_scale(padded, r, b, golden::load_scale(right, r, b));
+         right.scales = padded.scales;
+         return seen.scales.size() == padded.scales.size() && !compare(right, seen).has_value();
+       }});
   for (const QuantizerError& row : quantizer_errors())
     out.push_back({row.id, row.name,
                    [&row](const kernels::Claim& c) {

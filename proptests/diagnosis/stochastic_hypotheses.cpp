@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "golden/layout.h"
+#include "golden/philox.h"
 #include "golden/quantize.h"
 #include "golden/stochastic.h"
 #include "proptests/diagnosis/hypothesis.h"
@@ -53,6 +54,23 @@ bool words_are(const Case& c, const Word& word) {
   for (std::int64_t i = 0; i < d.size(); ++i) {
     if (d.scaled[i].is_nan()) continue;
     const golden::Random random{claim.random_bits, word(d.words, i) >> (32 - claim.random_bits)};
+    if (golden::encode(element, d.scaled[i], formats::RoundingMode::stochastic,
+                       golden::policy_of(*claim.profile, element), random) != d.code(i))
+      return false;
+  }
+  return true;
+}
+
+/// The codes that the generator makes when it counts other elements than it should.
+template <class Index>
+bool counts_are(const Case& c, const Index& index) {
+  const Drawn d(c);
+  const kernels::Claim& claim = c.call.claim;
+  const formats::FormatSpec& element = *claim.a->element;
+  for (std::int64_t i = 0; i < d.size(); ++i) {
+    if (d.scaled[i].is_nan()) continue;
+    const golden::Random random = golden::random_of(
+        c.call.seed, static_cast<std::uint64_t>(index(i, c.call)), claim.random_bits);
     if (golden::encode(element, d.scaled[i], formats::RoundingMode::stochastic,
                        golden::policy_of(*claim.profile, element), random) != d.code(i))
       return false;
@@ -126,6 +144,9 @@ bool few_bits(const Case& c) {
 bool is_opaque(const kernels::Claim& c) {
   return c.operation == "stochastic_quantize" && c.random == ASSAY_DUT_RANDOM_OPAQUE;
 }
+bool draws_philox(const kernels::Claim& c) {
+  return c.operation == "stochastic_quantize" && c.random == ASSAY_DUT_RANDOM_PHILOX;
+}
 bool reads_words(const kernels::Claim& c) {
   return c.operation == "stochastic_quantize" && c.random == ASSAY_DUT_RANDOM_WORDS;
 }
@@ -150,6 +171,21 @@ std::vector<Hypothesis> stochastic_hypotheses() {
       {"random_word_shared", "two neighbours share a word", reads_words,
        [](const Case& c) {
          return words_are(c, [](const Words& w, std::int64_t i) { return w[i / 2 * 2]; });
+       }},
+      {"random_words_per_row", "the generator counts columns: every row draws the same words",
+       draws_philox,
+       [](const Case& c) {
+         return counts_are(c, [](std::int64_t i, const Call& call) { return i % call.k; });
+       }},
+      {"random_words_per_column", "the generator counts rows: every column draws the same words",
+       draws_philox,
+       [](const Case& c) {
+         return counts_are(c, [](std::int64_t i, const Call& call) { return i / call.k; });
+       }},
+      {"random_words_transposed", "the generator counts elements column by column", draws_philox,
+       [](const Case& c) {
+         return counts_are(
+             c, [](std::int64_t i, const Call& call) { return i % call.k * call.m + i / call.k; });
        }},
       {"seed_ignored", "every call draws from the same seed", has_seed, seed_ignored},
       {"random_word_shared", "two neighbours share a word", is_opaque,
