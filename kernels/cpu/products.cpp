@@ -150,6 +150,9 @@ Status gated_gemm(const Claim& claim, const assay_dut_call& call) {
 
 std::vector<Claim> grouped_gemm_claims() {
   return claims_of("grouped_gemm", grouped, [](Claim& claim, std::uint32_t choice) {
+    // The 128x4 layout is one of blocks of 16 and 32; FP8's of 128 come row by row.
+    if (claim.a == &formats::fp8_deepseek_v4 && claim.scale_layout != ScaleLayout::row_major)
+      return false;
     claim.group_layout = choice;
     claim.name += choice == ASSAY_DUT_CONTIGUOUS ? ".contiguous" : ".masked";
     return true;

@@ -14,7 +14,7 @@ namespace assay::kernels::cuda {
 namespace {
 
 [[maybe_unused]] constexpr unsigned kAcross = 8;  // tiles of rows that advance together
-constexpr int kThreads = 192;    // copy, multiply, 4 x store
+constexpr int kThreads = 192;                     // copy, multiply, 4 x store
 
 /// 1 in the machine code that has the instruction.
 __constant__ int compiled = ASSAY_HAS_TCGEN05;

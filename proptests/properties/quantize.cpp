@@ -242,11 +242,12 @@ std::vector<Property> quantize_properties() {
     for (const Aspect& aspect : aspects) {
       const bool padded = aspect.source == strides;
       const bool distant = aspect.source == far;
+      if (distant && format->block.rows > 1) continue;  // three blocks are too many far rows
       properties.push_back({prefix + aspect.slug, std::string(aspect.source) + section,
                             aspect.statement,
                             [about, padded, distant](const Claim& c) {
                               return about(c) && (!padded || (c.flags & ASSAY_DUT_STRIDES) != 0) &&
-                                     (!distant || (takes_far_rows(c) && c.a->block.rows == 1));
+                                     (!distant || takes_far_rows(c));
                             },
                             [&aspect](const Claim& claim, const rc::Random& random) {
                               return shrinkable([&] { return draw_case(aspect, claim, random); });
