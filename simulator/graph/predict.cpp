@@ -11,34 +11,7 @@
 namespace assay::simulator {
 namespace {
 
-constexpr std::int64_t kColumnBlock = 16;
-
 double square(double v) { return v * v; }
-
-/// Shares of ||x||^2 by blocks of columns; `by_amax`: of the sum of amax^2 of the blocks instead.
-std::vector<double> column_shares(const Matrix& x, bool by_amax) {
-  std::vector<double> share;
-  double sum = 0;
-  for (std::int64_t c = 0; c < x.cols(); c += kColumnBlock) {
-    const auto part = x.middleCols(c, std::min(kColumnBlock, x.cols() - c));
-    double s = 0;
-    if (by_amax) {
-      for (std::int64_t r = 0; r < x.rows(); ++r) s += square(part.row(r).cwiseAbs().maxCoeff());
-    } else {
-      s = part.squaredNorm();
-    }
-    share.push_back(s);
-    sum += s;
-  }
-  for (double& s : share) s = sum > 0 ? s / sum : 0;
-  return share;
-}
-
-double inner(const std::vector<double>& a, const std::vector<double>& b) {
-  double sum = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
-  return sum * static_cast<double>(a.size());
-}
 
 /// sum_k a(k) b(k) of shares by column; 1 / columns where one has none (white), 0 where both have.
 template <class A, class B>
@@ -80,6 +53,7 @@ Predictor::Predictor(const Graph& graph, const Forward& clean, Responses respons
     const bool counts = graph.nodes[i].kind == OpKind::linear && clean.values[i].rows() > 0;
     columns_.push_back(counts ? columns(i) : Columns{});
   }
+  find_boundaries();
 }
 
 Predictor::Columns Predictor::columns(std::size_t node) const {
@@ -90,9 +64,6 @@ Predictor::Columns Predictor::columns(std::size_t node) const {
   c.activation = power_shares(x);
   const double output = clean_.values[node].squaredNorm();
   c.power = output > 0 ? x.squaredNorm() * w.squaredNorm() / output : 0;
-  const double white = c.power / static_cast<double>(w.cols());
-  c.injected_weight = white * inner(column_shares(w, true), column_shares(x, false));
-  c.injected_activation = white * inner(column_shares(x, true), column_shares(w, false));
   c.spread_weight = spread_of(x, w.rows());
   c.spread_activation = spread_of(w, x.rows());
   return c;
@@ -132,7 +103,6 @@ void Predictor::prepare(const Recipe& recipe, const ReplayOptions& options) {
 void Predictor::price(const Recipe& recipe, const ReplayOptions& options, const GroupFilter& filter,
                       Prediction& out) {
   nsr_.assign(responses_.groups.size(), 0.0);
-  operand_nsr_.assign(responses_.groups.size(), 0.0);
   gain_.assign(responses_.groups.size(), 1.0);
   std::map<std::pair<std::size_t, int>, PredictedOperand> shared;  // activations, priced once
   for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
@@ -155,12 +125,7 @@ void Predictor::price(const Recipe& recipe, const ReplayOptions& options, const 
       } else {
         figures = shared[value];
       }
-      const Coefficients c = coefficients(node, figures, figures);
-      const Columns& of = columns_[node];
-      const double injected = weight ? of.injected_weight : of.injected_activation;
-      const double shape = injected > 0 ? (weight ? c.weight : c.activation) / injected : 0;
-      operand_nsr_[g] += group.share[i] * figures.nsr;
-      nsr_[g] += group.share[i] * figures.nsr * shape;
+      nsr_[g] += group.share[i] * figures.nsr;
       gain_[g] += group.share[i] * (figures.gain - 1);
     }
   }
@@ -233,7 +198,7 @@ Prediction Predictor::predict(const Recipe& recipe, const ReplayOptions& options
     if (nsr_[g] == 0) continue;
     Contribution c;
     c.group = responses_.groups[g].name;
-    c.nsr = operand_nsr_[g];
+    c.nsr = nsr_[g];
     c.kl = nsr_[g] * responses_.noise[g].kl;
     for (const double power : responses_.noise[g].logit_power)
       c.variance.push_back(nsr_[g] * power);

@@ -14,15 +14,15 @@
 //                   sum_{j != k} H_jk^2 / (rows (tr H)^2), H = X^T X and W's rows for the error of
 //                   W, H = W^T W and X's rows for that of X, each weighted by its part of the
 //                   noise.
-// With v_g the NSR and a_g the gain of operand group g, and independent groups; v_g the mean over
-// its tensors of v c / c', weighted by their share of the group's output (c' the c of the noise
-// that the responses were measured with, so that v_g is the noise that leaves the group's linears),
-// a_g the mean of the gains likewise:
+// With v_g the NSR and a_g the gain of operand group g (means over its tensors, weighted by their
+// share of the group's output), and independent groups:
 //   router logits   Cov(ds_t) = sum_g v_g R_g R_g^T + m m^T, m = sum_g (a_g - 1) G_g, per token,
 //                   plus the flips before
 //   flip            draws of ds_t over the experts next to the boundary (4 of the chosen, 4 of the
 //                   others) pass the score and the bias and are ranked; p_t is the share that
-//                   differ
+//                   differ, and 0 without draws where no flip came before and every margin, less
+//                   the gain part, is more than 6 standard deviations of its difference (no score
+//                   moves further than its logit)
 //   cascade         a token that router l flips with probability p adds its measured answer to that
 //                   flip with probability p; other tokens' flips add noise of their mean square
 //   load            clean load moved by the draws
@@ -82,7 +82,7 @@ struct LossPrediction {
 /// Part of a group in what is predicted; parts of one column add up.
 struct Contribution {
   std::string group;
-  double nsr = 0.0;              ///< of the operands, mean weighted by their share of the output
+  double nsr = 0.0;              ///< of the operands
   double kl = 0.0;               ///< of the final logits
   std::vector<double> variance;  ///< [router]: of the logits
 };
@@ -118,12 +118,11 @@ class Predictor {
   [[nodiscard]] const Responses& responses() const { return responses_; }
 
  private:
-  /// Of one linear: its operands' powers by column, sums and the noise of the responses.
+  /// Of one linear: its operands' powers by column.
   struct Columns {
-    std::vector<double> weight, activation;                   ///< shares of ||W||^2 and ||X||^2
-    double power = 0.0;                                       ///< P
-    double injected_weight = 1.0, injected_activation = 1.0;  ///< c'
-    double spread_weight = 0.0, spread_activation = 0.0;      ///< uncertainty of either error alone
+    std::vector<double> weight, activation;               ///< shares of ||W||^2 and ||X||^2
+    double power = 0.0;                                   ///< P
+    double spread_weight = 0.0, spread_activation = 0.0;  ///< uncertainty of either error alone
   };
   struct Coefficients {
     double weight = 1.0, activation = 1.0, both = 1.0;
@@ -132,6 +131,15 @@ class Predictor {
   void price(const Recipe& recipe, const ReplayOptions& options, const GroupFilter& filter,
              Prediction& out);
   void linears(Prediction& out) const;
+  /// Of one router: per token its experts, best first, as far as they can change sides, and the
+  /// covariance of their logits' noise from each group at NSR 1 (lower triangle, row by row).
+  struct Boundary {
+    int first = 0, last = 0;                     ///< ranks [first, last) are next to the boundary
+    Matrix space;                                ///< clean, of all experts
+    std::vector<int> order;                      ///< [token][rank below last]
+    std::vector<std::vector<float>> covariance;  ///< [group]: [token][packed]; empty: no noise
+  };
+  void find_boundaries();
   void routers(Prediction& out) const;
   void loss(Prediction& out);
   void naive(Prediction& out) const;
@@ -146,10 +154,11 @@ class Predictor {
   Matrix probability_;  ///< of the final softmax
   std::map<std::tuple<std::size_t, int, int, std::int64_t, std::int64_t>, BlockStatistics>
       statistics_;
-  std::vector<Columns> columns_;     ///< by op
-  std::vector<double> nsr_, gain_;   ///< by group, of the recipe being predicted
-  std::vector<double> operand_nsr_;  ///< by group: mean NSR of its operands
-  double gain_nsr_ = 0.0;            ///< of the final logits, from gain
+  std::vector<Boundary> boundaries_;  ///< by router
+  std::vector<Columns> columns_;      ///< by op
+  std::vector<double> nsr_, gain_;    ///< by group, of the recipe being predicted
+  std::vector<double> operand_nsr_;   ///< by group: mean NSR of its operands
+  double gain_nsr_ = 0.0;             ///< of the final logits, from gain
 };
 
 }  // namespace assay::simulator

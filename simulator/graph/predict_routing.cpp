@@ -1,56 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of a prediction that has tokens in it: routers and the loss.
+// The part of a prediction that has tokens in it: routers.
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <random>
 
+#include "simulator/graph/draws.h"
 #include "simulator/graph/predict.h"
 #include "simulator/router_noise.h"
 
 namespace assay::simulator {
 namespace {
 
-constexpr int kDraws = 48;
 constexpr int kBeside = 4;  // experts on either side of the boundary that can change sides
 constexpr int kMost = 2 * kBeside;
+constexpr double kReach = 6;
 
 using Small = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, 0, kMost, kMost>;
 using SmallVector = Eigen::Matrix<double, Eigen::Dynamic, 1, 0, kMost, 1>;
-
-/// Standard normal and uniform words, the same for every token: predictions are deterministic.
-struct Words {
-  std::vector<double> normal, uniform;
-  Words() {
-    std::mt19937_64 random(20260101);
-    std::normal_distribution<double> n;
-    std::uniform_real_distribution<double> u;
-    for (int i = 0; i < 65536; ++i) {
-      normal.push_back(n(random));
-      uniform.push_back(u(random));
-    }
-  }
-};
-const Words& words() {
-  static const Words table;
-  return table;
-}
-
-/// A cursor through the words, started at a place that depends on the token.
-class Draws {
- public:
-  explicit Draws(std::size_t token) : n_(token * 7919), u_(token * 104729) {}
-  double normal() { return words().normal[n_++ % words().normal.size()]; }
-  double uniform() { return words().uniform[u_++ % words().uniform.size()]; }
-
- private:
-  std::size_t n_, u_;
-};
-
-double quantile_of(std::vector<double>& v, double p) {
-  const auto at = static_cast<std::ptrdiff_t>(p * static_cast<double>(v.size() - 1));
-  std::nth_element(v.begin(), v.begin() + at, v.end());
-  return v[static_cast<std::size_t>(at)];
-}
 
 double mean(const std::vector<double>& v) {
   double sum = 0;
@@ -72,6 +38,21 @@ Small root(const Small& c) {
   return l;
 }
 
+/// Whether no expert next to the boundary can change sides: every margin is kReach standard
+/// deviations of its noise. `order`: the experts, the first `chosen` of them chosen.
+bool out_of_reach(const Small& c, const Matrix& space, const Matrix& gain, std::int64_t row,
+                  const int* order, int chosen) {
+  for (int i = 0; i < chosen; ++i) {
+    for (int j = chosen; j < c.rows(); ++j) {
+      const double margin = space(row, order[i]) - space(row, order[j]) -
+                            std::fabs(gain(row, order[i])) - std::fabs(gain(row, order[j]));
+      const double variance = c(i, i) + c(j, j) + 2 * std::sqrt(c(i, i) * c(j, j));
+      if (margin <= kReach * std::sqrt(variance)) return false;
+    }
+  }
+  return true;
+}
+
 /// The change in selection space when a logit of that score moves by d.
 double moved(double logit, double d, const Gate& gate) {
   if (gate.bias.empty()) return d;
@@ -84,6 +65,41 @@ double moved(double logit, double d, const Gate& gate) {
 }
 
 }  // namespace
+
+void Predictor::find_boundaries() {
+  for (std::size_t r = 0; r < graph_.routers.size(); ++r) {
+    const GraphNode& node = graph_.nodes[graph_.routers[r]];
+    Boundary b;
+    b.space = selection_space(clean_.values[node.inputs[0]], node.gate.score, node.gate.bias);
+    const std::int64_t experts = b.space.cols();
+    b.first = std::max(0, node.gate.k - kBeside);
+    b.last = std::min(static_cast<int>(experts), node.gate.k + kBeside);
+    for (std::int64_t t = 0; t < b.space.rows(); ++t) {
+      const auto best =
+          top_k({b.space.data() + t * experts, static_cast<std::size_t>(experts)}, b.last);
+      b.order.insert(b.order.end(), best.begin(), best.end());
+    }
+    b.covariance.resize(responses_.groups.size());
+    for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
+      const Response& answer = responses_.noise[g];
+      if (answer.logit_power[r] == 0) continue;
+      auto& packed = b.covariance[g];
+      for (std::int64_t t = 0; t < b.space.rows(); ++t) {
+        const int* order = b.order.data() + t * b.last;
+        for (int i = b.first; i < b.last; ++i) {
+          for (int j = b.first; j <= i; ++j) {
+            double sum = 0;
+            for (const auto& sample : answer.logits) {
+              sum += static_cast<double>(sample[r](t, order[i])) * sample[r](t, order[j]);
+            }
+            packed.push_back(static_cast<float>(sum / responses_.samples));
+          }
+        }
+      }
+    }
+    boundaries_.push_back(std::move(b));
+  }
+}
 
 void Predictor::routers(Prediction& out) const {
   const std::size_t tokens = graph_.token_count();
@@ -136,33 +152,38 @@ void Predictor::routers(Prediction& out) const {
     if (power > 0) {
       p.uncertainty = std::sqrt(spread * (1 + 1.0 / responses_.samples)) / (2 * power);
     }
-    const Matrix space = selection_space(s, gate.score, gate.bias);
+    const Boundary& boundary = boundaries_[r];
+    const Matrix& space = boundary.space;
     std::vector<double> load(static_cast<std::size_t>(experts), 0.0);
     p.flip_probability.assign(tokens, 0.0);
-    const int k = gate.k;
-    const int first = std::max(0, k - kBeside);
-    const int last = std::min(static_cast<int>(experts), k + kBeside);
-    const double all = static_cast<double>(tokens) * k;
+    const int first = boundary.first;
+    const int n = boundary.last - first;
+    const int chosen = gate.k - first;
+    const auto packed = static_cast<std::size_t>(n * (n + 1) / 2);
+    const double all = static_cast<double>(tokens) * gate.k;
     for (std::size_t t = 0; t < tokens; ++t) {
       const auto row = static_cast<std::int64_t>(t);
-      const std::span<const double> values(space.data() + row * experts,
-                                           static_cast<std::size_t>(experts));
-      const auto order = top_k(values, last);
-      for (int j = 0; j < first; ++j)
-        load[static_cast<std::size_t>(order[static_cast<std::size_t>(j)])] += 1 / all;
-      const int n = last - first;
-      const int chosen = k - first;
-      Small c = Small::Zero(n, n);
-      SmallVector v(n);
+      const int* order = boundary.order.data() + t * static_cast<std::size_t>(boundary.last);
+      for (int j = 0; j < first; ++j) load[static_cast<std::size_t>(order[j])] += 1 / all;
+      std::array<double, kMost*(kMost + 1) / 2> sum{};
       for (const std::size_t g : active) {
-        const double weight = nsr_[g] / responses_.samples;
-        for (const auto& sample : responses_.noise[g].logits) {
-          for (int j = 0; j < n; ++j)
-            v(j) = sample[r](row, order[static_cast<std::size_t>(first + j)]);
-          c.noalias() += weight * v * v.transpose();
+        const float* of = boundary.covariance[g].data() + t * packed;
+        for (std::size_t i = 0; i < packed; ++i) sum[i] += nsr_[g] * of[i];
+      }
+      Small c(n, n);
+      for (int i = 0, at = 0; i < n; ++i) {
+        for (int j = 0; j <= i; ++j) {
+          c(i, j) = c(j, i) = sum[static_cast<std::size_t>(at++)];
         }
       }
       c.diagonal().array() += cross[t];
+      bool flipped_before = false;
+      for (std::size_t q = 0; q < r; ++q) flipped_before = flipped_before || flip[q][t] > 0;
+      if (!flipped_before && out_of_reach(c, space, gain, row, order + first, chosen)) {
+        for (int j = 0; j < chosen; ++j)
+          load[static_cast<std::size_t>(order[first + j])] += 1 / all;
+        continue;
+      }
       const Small l = root(c);
       Draws draw(t + 1);
       SmallVector z(n);
@@ -170,24 +191,22 @@ void Predictor::routers(Prediction& out) const {
       for (int d = 0; d < kDraws; ++d) {
         for (int j = 0; j < n; ++j) z(j) = draw.normal();
         SmallVector ds = l * z;
-        for (int j = 0; j < n; ++j) ds(j) += gain(row, order[static_cast<std::size_t>(first + j)]);
+        for (int j = 0; j < n; ++j) ds(j) += gain(row, order[first + j]);
         for (std::size_t q = 0; q < r; ++q) {
           if (draw.uniform() >= flip[q][t]) continue;
           for (int j = 0; j < n; ++j) {
-            ds(j) +=
-                responses_.flips[q].own_logits[r](row, order[static_cast<std::size_t>(first + j)]);
+            ds(j) += responses_.flips[q].own_logits[r](row, order[first + j]);
           }
         }
         for (int j = 0; j < n; ++j) {
-          const int e = order[static_cast<std::size_t>(first + j)];
+          const int e = order[first + j];
           z(j) = space(row, e) + moved(s(row, e), ds(j), gate);
         }
         const auto best = top_k({z.data(), static_cast<std::size_t>(n)}, chosen);
         bool same = true;
         for (const int j : best) {
           same = same && j < chosen;
-          load[static_cast<std::size_t>(order[static_cast<std::size_t>(first + j)])] +=
-              1 / (all * kDraws);
+          load[static_cast<std::size_t>(order[first + j])] += 1 / (all * kDraws);
         }
         flips += same ? 0 : 1;
       }
@@ -212,87 +231,6 @@ void Predictor::routers(Prediction& out) const {
     flip.push_back(p.flip_probability);
     out.routers.push_back(std::move(p));
   }
-}
-
-void Predictor::loss(Prediction& out) {
-  LossPrediction& p = out.loss;
-  const std::size_t tokens = graph_.token_count();
-  const auto count = static_cast<double>(tokens);
-  std::vector<double> even(tokens, 0.0);
-  std::vector<double> variance(tokens, 0.0);
-  double realised = 0;  // variance of the mean token change
-  MatrixF m = MatrixF::Zero(probability_.rows(), probability_.cols());
-  for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
-    const Response& answer = responses_.noise[g];
-    if (gain_[g] != 1) {
-      m += static_cast<float>(gain_[g] - 1) * answer.gain_output;
-      for (std::size_t t = 0; t < tokens; ++t) {
-        even[t] += (gain_[g] - 1) * answer.gain_token_loss[t];
-        p.gain += (gain_[g] - 1) * answer.gain_token_loss[t] / count;
-      }
-    }
-    if (nsr_[g] == 0) continue;
-    p.second_order += nsr_[g] * answer.loss_even;
-    p.kl += nsr_[g] * answer.kl;
-    for (std::size_t t = 0; t < tokens; ++t) even[t] += nsr_[g] * answer.token_loss_even[t];
-    for (const auto& sample : answer.token_loss) {
-      const double weight = nsr_[g] / responses_.samples;
-      double sum = 0;
-      for (std::size_t t = 0; t < tokens; ++t) {
-        sum += sample[t];
-        variance[t] += weight * sample[t] * sample[t];
-      }
-      realised += weight * sum * sum / (count * count);
-    }
-  }
-  for (std::int64_t t = 0; t < m.rows(); ++t) {
-    const auto d = m.row(t).cast<double>().array();
-    const auto q = probability_.row(t).array();
-    const double first = (q * d).sum();
-    p.kl += ((q * d * d).sum() - first * first) / 2 / count;
-  }
-  p.held_kl = p.kl;
-  // The gain part of the logits' change, less what of it is growth.
-  const Matrix& logits = clean_.values[graph_.logits];
-  const double along = m.cast<double>().cwiseProduct(logits).sum();
-  const double signal = logits.squaredNorm();
-  gain_nsr_ = signal > 0 ? (m.cast<double>().squaredNorm() - along * along / signal) / signal : 0;
-  double flips_spread = 0;
-  for (std::size_t r = 0; r < out.routers.size(); ++r) {
-    const FlipResponse& answer = responses_.flips[r];
-    const RouterPrediction& router = out.routers[r];
-    for (std::size_t t = 0; t < tokens; ++t) {
-      const double q = router.flip_probability[t];
-      p.flips += (q * answer.own_loss[t] + router.flip_rate * answer.cross_loss[t]) / count;
-      p.kl += (q * answer.own_kl[t] + router.flip_rate * answer.cross_kl[t]) / count;
-      flips_spread += q * (1 - q) * answer.own_kl[t] * answer.own_kl[t] / (count * count);
-      realised += q * answer.own_loss[t] * answer.own_loss[t] / (count * count);
-      even[t] += router.flip_rate * answer.cross_loss[t];
-    }
-  }
-  p.change = p.second_order + p.gain + p.flips;
-  p.uncertainty = std::sqrt(realised);
-  p.kl_uncertainty = std::sqrt(flips_spread);
-  std::vector<double> draws;
-  draws.reserve(tokens * kDraws);
-  for (std::size_t t = 0; t < tokens; ++t) {
-    Draws draw(t + 1);
-    const double sd = std::sqrt(variance[t]);
-    for (int d = 0; d < kDraws; ++d) {
-      double change = even[t] + sd * draw.normal();
-      for (std::size_t r = 0; r < out.routers.size(); ++r) {
-        if (draw.uniform() < out.routers[r].flip_probability[t]) {
-          change += responses_.flips[r].own_loss[t];
-        }
-      }
-      draws.push_back(change);
-    }
-  }
-  p.p01 = quantile_of(draws, 0.01);
-  p.p05 = quantile_of(draws, 0.05);
-  p.p50 = quantile_of(draws, 0.5);
-  p.p95 = quantile_of(draws, 0.95);
-  p.p99 = quantile_of(draws, 0.99);
 }
 
 }  // namespace assay::simulator
