@@ -9,6 +9,7 @@
 #include "formats/codec.h"
 #include "formats/layout.h"
 #include "simulator/fake_quantize.h"
+#include "simulator/hadamard.h"
 #include "simulator/input_error.h"
 #include "simulator/mma/dot.h"
 #include "simulator/mma/fast.h"
@@ -160,19 +161,30 @@ double UnitOperand::factor(std::int64_t row, std::int64_t col) const {
   return scale == nullptr ? 1.0 : formats::decode(*scale, scale_code(row, col));
 }
 
-UnitOperand unit_operand(const Matrix& x, const OperandFormat& format, std::uint64_t seed) {
-  const std::vector<float> values = narrow(x);
+UnitOperand unit_operand(const Matrix& x, const OperandFormat& recipe_format, std::uint64_t seed) {
+  std::vector<float> values = narrow(x);
   UnitOperand o;
   o.rows = x.rows();
   o.cols = x.cols();
-  o.values = fake_quantize(values, x.rows(), x.cols(), format, seed).values;
+  o.values = fake_quantize(values, x.rows(), x.cols(), recipe_format, seed).values;
+  OperandFormat format = recipe_format;
+  Matrix coded = o.values;  // what a cast's codes say
+  if (format.hadamard > 0) {
+    hadamard(values, x.rows(), x.cols(), format);
+    o.hadamard = format.hadamard;
+    o.random_signs = format.random_signs;
+  }
+  format.hadamard = 0;
+  if (o.hadamard > 0 && !format.block) {
+    coded = fake_quantize(values, x.rows(), x.cols(), format, seed).values;
+  }
   o.codes.resize(values.size());
   if (!format.block) {
     o.element = format.element;
     const auto& policy = formats::profile_row(formats::saturating, *o.element).policy;
     for (std::size_t i = 0; i < values.size(); ++i) {
       // What fake_quantize() made is a value of the format: its code is found without rounding.
-      o.codes[i] = formats::encode(*o.element, static_cast<float>(o.values.data()[i]),
+      o.codes[i] = formats::encode(*o.element, static_cast<float>(coded.data()[i]),
                                    formats::RoundingMode::nearest_even, policy, {});
     }
     return o;
@@ -219,6 +231,12 @@ UnitOperand unit_operand(const Matrix& x, const OperandFormat& format, std::uint
 
 Matrix unit_product(const UnitOperand& x, const UnitOperand& w, const AccumulatorModel& a) {
   if (a.kind == "fp32") return fp32_chain(x.values, w.values);
+  if (x.hadamard != w.hadamard || x.random_signs != w.random_signs) {
+    throw InputError(
+        fmt::format("accumulator {} multiplies codes: both operands of a linear need the same "
+                    "Hadamard transform, or none.",
+                    a.kind));
+  }
   const MmaModel model = model_of(x, w, a);
   const bool scaled = model.scale != nullptr;
   if (scaled) {

@@ -32,6 +32,8 @@ struct UnitOperand {
   const formats::FormatSpec* scale = nullptr;
   std::vector<std::uint32_t> scales;  ///< codes, by block, row-major
   double tensor_scale = 1.0;
+  int hadamard = 0;  ///< codes are of the transformed operand (OperandFormat::hadamard)
+  bool random_signs = false;
   Matrix values;  ///< exact
 
   /// Scale factor of (row, col), without the tensor scale.
@@ -43,8 +45,10 @@ struct UnitOperand {
 [[nodiscard]] UnitOperand unit_operand(const Matrix& x, const OperandFormat& format,
                                        std::uint64_t seed);
 
-/// X W^T, rows of x by rows of w. Throws InputError where the accumulator names a unit that does
-/// not take these elements or scale factors.
+/// X W^T, rows of x by rows of w. A Hadamard transform cancels between operands that both have it;
+/// fp32 multiplies what it leaves when it is undone. Throws InputError where the accumulator names
+/// a unit that does not take these elements or scale factors, or where one operand alone is
+/// transformed along k.
 [[nodiscard]] Matrix unit_product(const UnitOperand& x, const UnitOperand& w,
                                   const AccumulatorModel& accumulator);
 

@@ -152,6 +152,14 @@ class Builder {
     node.tensor_class = linear_class(op);
     node.weight_name = op.tensor(Role::weight);
     node.weight = read_matrix(op, Role::weight);
+    if (op.tensors.contains(Role::update)) {
+      node.update = read_matrix(op, Role::update);
+      if (node.update.rows() != node.weight.rows() || node.update.cols() != node.weight.cols()) {
+        fail(node,
+             fmt::format("has an update of {} x {} for a weight of {} x {}", node.update.rows(),
+                         node.update.cols(), node.weight.rows(), node.weight.cols()));
+      }
+    }
     node.width = node.weight.rows();
     const GraphNode& x = input(node, 0);
     if (node.weight.cols() != x.width) {

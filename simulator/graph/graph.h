@@ -28,6 +28,7 @@ struct GraphNode {
   std::int64_t width = 0;      ///< columns of the value; of a top_k the number of experts
   std::string weight_name;
   Matrix weight;             ///< of linear and embedding
+  Matrix update;             ///< of linear: what the optimizer added to it; empty: not recorded
   std::vector<double> norm;  ///< of rmsnorm
   double eps = 0;            ///< of rmsnorm
   AttentionShape attention;  ///< of attention

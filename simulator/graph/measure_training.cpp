@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "simulator/graph/measure_training.h"
 
+#include <algorithm>
+#include <array>
 #include <map>
 
 #include "formats/spec.h"
@@ -26,22 +28,39 @@ void add_blocks(const Matrix& dy, const OperandFormat& format, std::uint64_t see
   }
 }
 
+enum class Rule : std::uint8_t { recorded, adam_first_step, sgd };
+constexpr std::array<const char*, 3> kRuleNames{"recorded", "adam_first_step", "sgd"};
+
+Matrix update_of(const GraphNode& node, const Matrix& gradient, Rule rule, double rate) {
+  switch (rule) {
+    case Rule::recorded:
+      return node.update;
+    case Rule::adam_first_step:
+      return -rate * gradient.array().sign();
+    case Rule::sgd:
+      return -rate * gradient;
+  }
+  return {};
+}
+
 void updates(const Graph& graph, const Backward& back, const formats::FormatSpec& master,
              double rate, std::vector<LostUpdates>& out) {
-  for (const bool adam : {true, false}) {
+  const bool recorded = std::any_of(graph.nodes.begin(), graph.nodes.end(),
+                                    [](const GraphNode& n) { return n.update.size() > 0; });
+  for (const Rule rule : {Rule::recorded, Rule::adam_first_step, Rule::sgd}) {
+    if (recorded != (rule == Rule::recorded)) continue;
     UpdateCount sum;
     for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
-      const Matrix& g = back.weights[i];
-      if (g.size() == 0) continue;
-      const Matrix u = adam ? Matrix(-rate * g.array().sign()) : Matrix(-rate * g);
-      const UpdateCount c = count_lost(graph.nodes[i].weight, u, master);
+      const GraphNode& n = graph.nodes[i];
+      if (rule == Rule::recorded ? n.update.size() == 0 : back.weights[i].size() == 0) continue;
+      const UpdateCount c = count_lost(n.weight, update_of(n, back.weights[i], rule, rate), master);
       sum.updates += c.updates;
       sum.lost += c.lost;
     }
     const double share =
         sum.updates > 0 ? static_cast<double>(sum.lost) / static_cast<double>(sum.updates) : 0;
-    out.push_back(
-        {adam ? "adam_first_step" : "sgd", std::string(master.name), rate, sum.updates, share});
+    out.push_back({kRuleNames[static_cast<std::size_t>(rule)], std::string(master.name),
+                   rule == Rule::recorded ? 0.0 : rate, sum.updates, share});
   }
 }
 
@@ -87,11 +106,9 @@ TrainingRange training_range(const Graph& graph, const Backward& back, const Rec
     r.flushed_unscaled = r.best_flushed = r.flushed;
     out.gradients.push_back(std::move(r));
   }
-  const formats::FormatSpec& high =
-      recipe.high_precision.element != nullptr ? *recipe.high_precision.element : formats::bf16;
-  put("weight gradients", weights, high);
-  if (&high != &formats::fp16) {
-    put("output gradients", std::move(all), formats::fp16);
+  put("weight gradients", weights, *recipe.weight_gradient);
+  if (!casts.contains("fp16")) put("output gradients", std::move(all), formats::fp16);
+  if (recipe.weight_gradient != &formats::fp16) {
     put("weight gradients", std::move(weights), formats::fp16);
   }
   updates(graph, back, *recipe.master, learning_rate, out.updates);

@@ -4,14 +4,25 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <numeric>
 
 #include "simulator/graph/one_thread.h"
+#include "simulator/hadamard.h"
 #include "simulator/linear_replay.h"
 
 namespace assay::simulator {
 namespace {
 
 double square(double v) { return v * v; }
+
+/// x as the quantizer meets it.
+Matrix turned(const Matrix& x, const OperandFormat& format) {
+  if (format.hadamard == 0) return x;
+  std::vector<float> v(static_cast<std::size_t>(x.size()));
+  for (std::size_t i = 0; i < v.size(); ++i) v[i] = static_cast<float>(x.data()[i]);
+  hadamard(v, x.rows(), x.cols(), format);
+  return to_matrix(v, x.rows(), x.cols());
+}
 
 /// sum_k a(k) b(k) of shares by column; 1 / columns where one has none (white), 0 where both have.
 template <class A, class B>
@@ -82,11 +93,26 @@ const BlockStatistics& Predictor::statistics(std::size_t node, Role role,
   const formats::BlockShape block = format.block ? format.block->block : formats::BlockShape{0, 0};
   const GraphNode& n = graph_.nodes[node];
   const std::size_t value = role == Role::weight ? node : n.inputs[0];
-  const auto key = std::make_tuple(value, n.expert, static_cast<int>(role), block.rows, block.cols);
+  const int turn = format.hadamard * 2 + (format.random_signs ? 1 : 0);
+  const auto key =
+      std::make_tuple(value, n.expert, static_cast<int>(role), block.rows, block.cols, turn);
   const auto found = statistics_.find(key);
   if (found != statistics_.end()) return found->second;
-  return statistics_[key] = block_statistics(
-             role == Role::weight ? n.weight : linear_input(graph_, clean_, node), block);
+  const Matrix x = role == Role::weight ? n.weight : linear_input(graph_, clean_, node);
+  return statistics_[key] = block_statistics(turned(x, format), block);
+}
+
+PredictedOperand Predictor::figures(std::size_t node, Role role, const OperandFormat& format) {
+  PredictedOperand out = predict_operand(statistics(node, role, format), format);
+  if (format.hadamard == 0 || runs_down(format)) return out;
+  // Undoing the transform spreads a group's noise evenly over it.
+  const auto n = static_cast<std::size_t>(format.hadamard);
+  for (std::size_t first = 0; first + n <= out.columns.size(); first += n) {
+    const auto begin = out.columns.begin() + static_cast<std::ptrdiff_t>(first);
+    const auto end = begin + static_cast<std::ptrdiff_t>(n);
+    std::fill(begin, end, std::accumulate(begin, end, 0.0F) / static_cast<float>(n));
+  }
+  return out;
 }
 
 void Predictor::prepare(const Recipe& recipe, const ReplayOptions& options) {
@@ -94,8 +120,7 @@ void Predictor::prepare(const Recipe& recipe, const ReplayOptions& options) {
     for (const std::size_t node : group.nodes) {
       const Treatment t = node_treatment(graph_.nodes[node], recipe, options);
       const OperandFormat& format = group.role == Role::weight ? t.weight : t.activation;
-      if (quantizes(format, recipe))
-        (void)predict_operand(statistics(node, group.role, format), format);
+      if (quantizes(format, recipe)) (void)figures(node, group.role, format);
     }
   }
 }
@@ -116,17 +141,17 @@ void Predictor::price(const Recipe& recipe, const ReplayOptions& options, const 
       if (!quantizes(format, recipe)) continue;
       const std::pair<std::size_t, int> value{n.inputs[0], n.expert};
       const bool weight = group.role == Role::weight;
-      PredictedOperand figures;
+      PredictedOperand priced;
       if (weight || !shared.contains(value)) {
-        figures = predict_operand(statistics(node, group.role, format), format);
-        if (!weight) shared[value] = figures;
+        priced = figures(node, group.role, format);
+        if (!weight) shared[value] = priced;
         out.operands.push_back({n.id, weight ? n.weight_name : graph_.nodes[n.inputs[0]].id, node,
-                                n.expert, group.role, figures});
+                                n.expert, group.role, priced});
       } else {
-        figures = shared[value];
+        priced = shared[value];
       }
-      nsr_[g] += group.share[i] * figures.nsr;
-      gain_[g] += group.share[i] * (figures.gain - 1);
+      nsr_[g] += group.share[i] * priced.nsr;
+      gain_[g] += group.share[i] * (priced.gain - 1);
     }
   }
 }

@@ -128,6 +128,7 @@ class Predictor {
     double weight = 1.0, activation = 1.0, both = 1.0;
   };
   const BlockStatistics& statistics(std::size_t node, Role role, const OperandFormat& format);
+  PredictedOperand figures(std::size_t node, Role role, const OperandFormat& format);
   void price(const Recipe& recipe, const ReplayOptions& options, const GroupFilter& filter,
              Prediction& out);
   void linears(Prediction& out) const;
@@ -152,8 +153,8 @@ class Predictor {
   const Forward& clean_;
   Responses responses_;
   Matrix probability_;  ///< of the final softmax
-  std::map<std::tuple<std::size_t, int, int, std::int64_t, std::int64_t>, BlockStatistics>
-      statistics_;
+  std::map<std::tuple<std::size_t, int, int, std::int64_t, std::int64_t, int>, BlockStatistics>
+      statistics_;  ///< of transformed values where the format has a Hadamard transform
   std::vector<Boundary> boundaries_;  ///< by router
   std::vector<Columns> columns_;      ///< by op
   std::vector<double> nsr_, gain_;    ///< by group, of the recipe being predicted

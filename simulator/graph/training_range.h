@@ -38,11 +38,11 @@ struct GradientRange {
                                            const formats::FormatSpec& format, double scale);
 
 struct LostUpdates {
-  std::string rule;    ///< "adam_first_step": u = -lr sign(g); "sgd": u = -lr g
-  std::string master;  ///< format
-  double learning_rate = 0.0;
-  std::uint64_t updates = 0;  ///< not zero
-  double lost = 0.0;          ///< share of them
+  std::string rule;            ///< "recorded"; "adam_first_step": u = -lr sign(g); "sgd": u = -lr g
+  std::string master;          ///< format
+  double learning_rate = 0.0;  ///< of an estimate; 0: the updates were recorded
+  std::uint64_t updates = 0;   ///< not zero
+  double lost = 0.0;           ///< share of them
 };
 
 /// Counts the updates and how many are lost.

@@ -109,6 +109,20 @@ TEST(Accumulate, ANamedUnitTakesItsOwnFormatsOnly) {
   EXPECT_THROW((void)product(x, x, plain(formats::bf16), hopper), InputError);
 }
 
+// The transform cancels between two transformed operands: (H x)(H w) = x w for values that FP4
+// holds before and after it.
+TEST(Accumulate, AHadamardTransformOfBothOperandsCancels) {
+  OperandFormat turned = blocks(formats::fp4_fp32);
+  turned.hadamard = 16;
+  Matrix x = Matrix::Zero(1, 16);
+  x(0, 3) = 4;  // its transform is +-1
+  const AccumulatorModel wide{"truncating", 25, 0};
+  EXPECT_NEAR(product(x, x, turned, wide), 16, 1e-5);
+  EXPECT_THROW((void)unit_product(unit_operand(x, turned, 1),
+                                  unit_operand(x, blocks(formats::fp4_fp32), 1), wide),
+               InputError);
+}
+
 TEST(Accumulate, RoundingOutputsIsToNearestEven) {
   Matrix y(1, 3);
   y << 1 + 0x1p-8, 1 + 3 * 0x1p-8, 1 + 0x1.1p-8;  // two ties and one above

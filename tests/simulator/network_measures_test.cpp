@@ -71,6 +71,23 @@ TEST(TrainingRange, OfARecipe) {
   EXPECT_LT(m.training.updates[0].lost, 1.0);
 }
 
+// Recorded updates stand before estimates: one linear's, half of them too small for a BF16 master.
+TEST(TrainingRange, RecordedUpdatesAreCounted) {
+  Graph g = RandomGraph({}).make();
+  for (auto& n : g.nodes) {
+    if (n.id != "layers.0.q") continue;
+    n.weight.setOnes();
+    n.update = Matrix::Constant(n.weight.rows(), n.weight.cols(), 0x1p-9);
+    n.update.topRows(n.weight.rows() / 2).setConstant(0x1p-7);
+  }
+  const Measurement m = measure(g, run_forward(g, {}), load_recipe("article"), {});
+  ASSERT_EQ(m.training.updates.size(), 1U);
+  EXPECT_EQ(m.training.updates[0].rule, "recorded");
+  EXPECT_EQ(m.training.updates[0].master, "bf16");
+  EXPECT_EQ(m.training.updates[0].updates, 32U * 32U);
+  EXPECT_EQ(m.training.updates[0].lost, 0.5);
+}
+
 TEST(Experts, CkaIgnoresRotationAndScale) {
   std::mt19937_64 random(1);
   std::normal_distribution<double> n;

@@ -80,6 +80,28 @@ TEST_P(OperandPrediction, OfASmallTensorWithHeavyTailsIsExact) {
   }
 }
 
+// A transform before the quantizer is in the statistics; undone, it spreads the noise of a group.
+TEST(Prediction, OfATransformedOperand) {
+  const Graph g = RandomGraph({.width = 64}).make();
+  const Forward clean = run_forward(g, {});
+  Recipe recipe = load_recipe("nvfp4-w4a4");
+  for (auto& t : recipe.classes) {
+    if (!t) continue;
+    t->weight.hadamard = t->activation.hadamard = 16;
+    t->activation.random_signs = true;
+  }
+  Predictor predictor(g, clean, measure_responses(g, clean, 1, 1));
+  const Prediction p = predictor.predict(recipe, {});
+  const Measurement m = measure(g, clean, recipe, {});
+  ASSERT_FALSE(p.operands.empty());
+  for (const auto& o : p.operands) {
+    for (const auto& v : m.operands) {
+      if (v.tensor != o.tensor || v.role != o.role || v.expert != o.expert) continue;
+      EXPECT_NEAR(o.figures.nsr / v.error.nsr, 1, 1e-3) << o.tensor;
+    }
+  }
+}
+
 TEST(Prediction, TheControlIsPredictedToChangeNothing) {
   const Graph g = RandomGraph({}).make();
   const Forward clean = run_forward(g, {});
