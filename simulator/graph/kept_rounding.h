@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What an element format does to one magnitude r = |x| / amax at the scale ratio t = scale / amax.
+// What an element format does to magnitudes r = |x| / amax at the scale ratio t = scale / amax.
 // Private to the block statistics.
+//
+// A magnitude u = r/t lies between neighbours of the format that are a step apart,
+// 2^(max(exponent of u, smallest exponent) - mantissa bits): floating-point elements, and integers,
+// whose smallest exponent is that of all.
 
+#include <array>
+#include <cstddef>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -15,33 +22,20 @@ namespace assay::simulator {
 
 class KeptRounding {
  public:
+  static constexpr std::size_t kChunk = 256;
+  using Chunk = std::array<float, kChunk>;
+
   KeptRounding(const formats::FormatSpec& element, bool stochastic);
 
-  /// (t q(r/t) - r)^2 and r (t q(r/t) - r); t = 0: the block becomes zero.
-  [[nodiscard]] std::pair<double, double> terms(double r, double t) const {
-    if (!(t > 0)) return {r * r, -r * r};
-    const double u = r / t;
-    const Neighbours n = around(u);
-    double q = u - n.low <= n.high - u ? n.low : n.high;
-    double spread = 0;
-    if (stochastic_ && n.inside) {
-      q = u;  // unbiased between its neighbours
-      spread = (n.high - u) * (u - n.low);
-    }
-    return {t * t * ((q - u) * (q - u) + spread), t * r * (q - u)};
-  }
+  /// Of at most kChunk magnitudes, by element: noise (q(u) - u)^2 and cross u (q(u) - u), both in
+  /// units of t^2; stochastic: the mean of the former. t = 0: the block becomes zero, in units
+  /// of 1.
+  void terms(std::span<const float> r, double t, Chunk& noise, Chunk& cross) const;
 
  private:
-  struct Neighbours {
-    double low, high;
-    bool inside;
-  };
-  /// By arithmetic: a step is 2^(exponent - mantissa bits), and constant below the normal numbers.
-  [[nodiscard]] Neighbours around(double u) const;
+  [[nodiscard]] std::pair<double, double> one(double u) const;
 
-  std::vector<double> values_;
   bool stochastic_;
-  bool floating_;
   int mantissa_bits_, smallest_exponent_;
   double largest_;
 };

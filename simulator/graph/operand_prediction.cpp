@@ -4,7 +4,7 @@
 #include <cmath>
 #include <map>
 #include <mutex>
-#include <random>
+#include <numeric>
 #include <span>
 #include <tuple>
 
@@ -13,17 +13,15 @@
 #include "formats/fields.h"
 #include "formats/layout.h"
 #include "formats/learned_scale.h"
-#include "simulator/fake_quantize.h"
 #include "simulator/graph/block_statistics.h"
 #include "simulator/graph/kept_rounding.h"
+#include "simulator/graph/normal_blocks.h"
 
 namespace assay::simulator {
 namespace {
 
 constexpr int kSteps = 128;  // of t to an octave
 constexpr int kPoints = 16;  // of r inside a bin
-constexpr int kSyntheticBlocks = 4096;
-constexpr int kSyntheticClasses = 16;
 
 /// F and G of one t, by bin of r.
 struct Row {
@@ -69,58 +67,6 @@ const Row& row_of(const formats::FormatSpec& element, bool stochastic, int step)
     row = make_row(v, stochastic, std::exp2(static_cast<double>(step) / kSteps));
   }
   return row;
-}
-
-/// Relative noise and cross term (over the block's power) of blocks of N(0, 1) by class of crest.
-struct Synthetic {
-  std::vector<double> edges, noise, cross;
-};
-
-const Synthetic& synthetic_of(const OperandFormat& format, std::int64_t elements) {
-  static std::mutex mutex;
-  static std::map<std::pair<std::string_view, std::int64_t>, Synthetic> tables;
-  const std::lock_guard<std::mutex> lock(mutex);
-  Synthetic& table = tables[{format.block->name, elements}];
-  if (!table.noise.empty()) return table;
-  std::mt19937_64 random(1);
-  std::normal_distribution<float> normal;
-  std::vector<float> x(static_cast<std::size_t>(kSyntheticBlocks * elements));
-  for (float& v : x) v = normal(random);
-  OperandFormat flat = format;
-  flat.block->block = {1, elements};
-  flat.reencode.reset();
-  const FakeQuantized q = fake_quantize(x, kSyntheticBlocks, elements, flat, 1);
-  std::vector<std::tuple<double, double, double>> blocks;  // crest, noise, cross
-  for (std::int64_t b = 0; b < kSyntheticBlocks; ++b) {
-    double power = 0;
-    double amax = 0;
-    double noise = 0;
-    double cross = 0;
-    for (std::int64_t i = 0; i < elements; ++i) {
-      const double v = x[static_cast<std::size_t>(b * elements + i)];
-      const double e = q.values(b, i) - v;
-      power += v * v;
-      amax = std::max(amax, std::fabs(v));
-      noise += e * e;
-      cross += v * e;
-    }
-    const double crest = amax / std::sqrt(power / static_cast<double>(elements));
-    blocks.emplace_back(crest, noise / power, cross / power);
-  }
-  std::sort(blocks.begin(), blocks.end());
-  const std::size_t each = blocks.size() / kSyntheticClasses;
-  for (std::size_t c = 0; c < kSyntheticClasses; ++c) {
-    double noise = 0;
-    double cross = 0;
-    for (std::size_t i = c * each; i < (c + 1) * each; ++i) {
-      noise += std::get<1>(blocks[i]) / static_cast<double>(each);
-      cross += std::get<2>(blocks[i]) / static_cast<double>(each);
-    }
-    table.edges.push_back(std::get<0>(blocks[(c + 1) * each - 1]));
-    table.noise.push_back(noise);
-    table.cross.push_back(cross);
-  }
-  return table;
 }
 
 /// The scale factor (with the tensor scale) that the format's rule gives each block, over its amax:
@@ -185,20 +131,6 @@ std::pair<double, double> by_rule(const BlockStatistics& s, const OperandFormat&
   return {noise, cross};
 }
 
-const Synthetic& synthetic_of(const BlockStatistics& s, const OperandFormat& format) {
-  return synthetic_of(format, std::min<std::int64_t>(1024, s.block.rows * s.block.cols));
-}
-
-/// The table's noise and cross term of block b.
-std::pair<double, double> synthetic_block(const BlockStatistics& s, const Synthetic& table,
-                                          std::size_t b) {
-  const double crest = s.amax[b] / std::sqrt(s.block_power[b] / s.block_size[b]);
-  auto at = std::lower_bound(table.edges.begin(), table.edges.end(), crest);
-  if (at == table.edges.end()) --at;
-  const auto c = static_cast<std::size_t>(at - table.edges.begin());
-  return {table.noise[c] * s.block_power[b], table.cross[c] * s.block_power[b]};
-}
-
 /// Sums of noise and cross term, with the noise of each column.
 struct Sums {
   double noise = 0, cross = 0;
@@ -208,13 +140,23 @@ struct Sums {
 /// Adds the kept block's terms at scale ratio t.
 void add_kept(const BlockStatistics& s, const KeptBlock& k, const KeptRounding& round, double t,
               Sums& out) {
-  const double a2 = static_cast<double>(s.amax[k.block]) * s.amax[k.block];
-  for (std::size_t i = k.first; i < k.first + k.count; ++i) {
-    const auto [noise, cross] = round.terms(s.magnitude[i], t);
-    out.noise += a2 * noise;
-    out.cross += a2 * cross;
-    out.columns[s.column[i]] += a2 * noise;
+  const double a2 = static_cast<double>(s.amax[k.block]) * s.amax[k.block] * (t > 0 ? t * t : 1);
+  KeptRounding::Chunk noise;
+  KeptRounding::Chunk cross;
+  double noise_sum = 0;
+  double cross_sum = 0;
+  for (std::size_t first = k.first; first < k.first + k.count; first += KeptRounding::kChunk) {
+    const std::size_t n = std::min(KeptRounding::kChunk, k.first + k.count - first);
+    round.terms({s.magnitude.data() + first, n}, t, noise, cross);
+    const std::uint32_t* column = s.column.data() + first;
+    for (std::size_t i = 0; i < n; ++i) {
+      noise_sum += noise[i];
+      cross_sum += cross[i];
+      out.columns[column[i]] += a2 * noise[i];
+    }
   }
+  out.noise += a2 * noise_sum;
+  out.cross += a2 * cross_sum;
 }
 
 void search_scales(const BlockStatistics& s, const formats::FormatSpec& element) {
@@ -302,11 +244,10 @@ PredictedOperand predict_operand(const BlockStatistics& s, const OperandFormat& 
   }
   out.gain = 1 + sums.cross / s.power;
   out.nsr = std::max(0.0, sums.noise / s.power - (1 - out.gain) * (1 - out.gain));
-  double all = 0;
-  for (const double c : sums.columns) all += c;
-  for (const double c : sums.columns) {
-    out.columns.push_back(static_cast<float>(all > 0 ? c / all : 0));
-  }
+  const double all = std::accumulate(sums.columns.begin(), sums.columns.end(), 0.0);
+  out.columns.resize(sums.columns.size());
+  std::transform(sums.columns.begin(), sums.columns.end(), out.columns.begin(),
+                 [&](double c) { return static_cast<float>(all > 0 ? c / all : 0); });
   // An element's squared error has about its mean's size as standard deviation.
   const double unknown = sums.noise > 0 ? 1 - kept_noise / sums.noise : 0;
   const double sampling = 1 / std::sqrt(static_cast<double>(s.rows * s.cols));

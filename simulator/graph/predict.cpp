@@ -129,7 +129,8 @@ void Predictor::price(const Recipe& recipe, const ReplayOptions& options, const 
                       Prediction& out) {
   nsr_.assign(responses_.groups.size(), 0.0);
   gain_.assign(responses_.groups.size(), 1.0);
-  std::map<std::pair<std::size_t, int>, PredictedOperand> shared;  // activations, priced once
+  // Activations, priced once: their place in the list of operands.
+  std::map<std::pair<std::size_t, int>, std::size_t> shared;
   for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
     const OperandGroup& group = responses_.groups[g];
     if (filter && !filter(group)) continue;
@@ -141,15 +142,14 @@ void Predictor::price(const Recipe& recipe, const ReplayOptions& options, const 
       if (!quantizes(format, recipe)) continue;
       const std::pair<std::size_t, int> value{n.inputs[0], n.expert};
       const bool weight = group.role == Role::weight;
-      PredictedOperand priced;
-      if (weight || !shared.contains(value)) {
-        priced = figures(node, group.role, format);
-        if (!weight) shared[value] = priced;
+      std::size_t at = out.operands.size();
+      if (weight || shared.try_emplace(value, at).second) {
         out.operands.push_back({n.id, weight ? n.weight_name : graph_.nodes[n.inputs[0]].id, node,
-                                n.expert, group.role, priced});
+                                n.expert, group.role, figures(node, group.role, format)});
       } else {
-        priced = shared[value];
+        at = shared[value];
       }
+      const PredictedOperand& priced = out.operands[at].figures;
       nsr_[g] += group.share[i] * priced.nsr;
       gain_[g] += group.share[i] * (priced.gain - 1);
     }
@@ -157,17 +157,19 @@ void Predictor::price(const Recipe& recipe, const ReplayOptions& options, const 
 }
 
 void Predictor::linears(Prediction& out) const {
+  static const PredictedOperand kExact;
   struct Pair {
-    PredictedOperand weight, activation;
+    const PredictedOperand* weight = &kExact;
+    const PredictedOperand* activation = &kExact;
   };
-  std::map<std::pair<std::size_t, int>, PredictedOperand> activations;
+  std::map<std::pair<std::size_t, int>, const PredictedOperand*> activations;
   std::map<std::size_t, Pair> nodes;
   for (const auto& o : out.operands) {
     const GraphNode& n = graph_.nodes[o.node];
     if (o.role == Role::weight) {
-      nodes[o.node].weight = o.figures;
+      nodes[o.node].weight = &o.figures;
     } else {
-      activations[{n.inputs[0], n.expert}] = o.figures;
+      activations[{n.inputs[0], n.expert}] = &o.figures;
     }
   }
   for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
@@ -180,8 +182,8 @@ void Predictor::linears(Prediction& out) const {
   }
   for (const auto& [i, pair] : nodes) {
     if (clean_.values[i].rows() == 0) continue;
-    const PredictedOperand& w = pair.weight;
-    const PredictedOperand& x = pair.activation;
+    const PredictedOperand& w = *pair.weight;
+    const PredictedOperand& x = *pair.activation;
     const Coefficients c = coefficients(i, w, x);
     LinearPrediction p;
     p.op = graph_.nodes[i].id;
