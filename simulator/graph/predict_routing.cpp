@@ -53,15 +53,15 @@ bool out_of_reach(const Small& c, const Matrix& space, const Matrix& gain, std::
   return true;
 }
 
-/// The change in selection space when a logit of that score moves by d.
-double moved(double logit, double d, const Gate& gate) {
-  if (gate.bias.empty()) return d;
-  const auto score = [&](double z) {
-    Matrix m(1, 1);
-    m(0, 0) = z;
-    return router_scores(m, gate.score)(0, 0);
-  };
-  return gate.score == ScoreFunction::softmax ? d : score(logit + d) - score(logit);
+/// Where an expert of this logit and selection value is when the logit has moved by d. Scores of
+/// one logit as in router_scores(); a softmax without a bias ranks as the logits do.
+double moved(double logit, double d, double space, double bias, const Gate& gate) {
+  if (gate.bias.empty() || gate.score == ScoreFunction::softmax) return space + d;
+  const double z = logit + d;
+  const double score = gate.score == ScoreFunction::sigmoid
+                           ? 1 / (1 + std::exp(-z))
+                           : std::sqrt(std::max(z, 0.0) + std::log1p(std::exp(-std::fabs(z))));
+  return score + bias;
 }
 
 }  // namespace
@@ -200,7 +200,8 @@ void Predictor::routers(Prediction& out) const {
         }
         for (int j = 0; j < n; ++j) {
           const int e = order[first + j];
-          z(j) = space(row, e) + moved(s(row, e), ds(j), gate);
+          const double bias = gate.bias.empty() ? 0 : gate.bias[static_cast<std::size_t>(e)];
+          z(j) = moved(s(row, e), ds(j), space(row, e), bias, gate);
         }
         const auto best = top_k({z.data(), static_cast<std::size_t>(n)}, chosen);
         bool same = true;
