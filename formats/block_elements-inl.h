@@ -127,20 +127,32 @@ HWY_INLINE std::uint32_t finite_amax(const float* x, std::size_t n) {
   return static_cast<std::uint32_t>(hn::GetLane(hn::MaxOfLanes(di, hn::Max(most, more))));
 }
 
-/// EncodeVec for the case that decides the speed - nearest even, saturating, no NaN, at most 8 bits
-/// with a fraction - by the algorithm of encode_lane (block_lanes-inl.h) in FP32: the format's
-/// quantum lies far inside FP32's range, and k is even where the code is.
+/// |value| rounded to nearest even and saturated, in a format of at most 8 bits with a fraction, by
+/// the algorithm of encode_lane (block_lanes-inl.h) in FP32, for the format's quantum lies far
+/// inside FP32's range: sum - t is the rounded magnitude, and the bits of sum less those of t are
+/// k.
+struct Nearest {
+  VI e, low, t;
+  VF sum;
+};
+
+HWY_INLINE Nearest round_nearest(const EncodeParams& p, VI bits) {
+  const I32 d;
+  const VI low = hn::Set(d, p.lowest);
+  const VI a = hn::Min(hn::And(bits, hn::Set(d, 0x7FFFFFFF)), hn::Set(d, p.max_value));
+  const VI e = hn::Max(hn::ShiftRight<23>(a), low);
+  const VI t = hn::ShiftLeft<23>(hn::Add(e, hn::Set(d, p.shift)));
+  return {e, low, t, hn::Add(hn::BitCast(F32(), a), hn::BitCast(F32(), t))};
+}
+
+/// EncodeVec for the case that decides the speed - nearest even, saturating, no NaN. k is even
+/// where the code is.
 HWY_INLINE VI encode_nearest(const EncodeParams& p, VI bits) {
   const I32 d;
   const int m = 23 - p.shift;
-  const VI low = hn::Set(d, p.lowest);
-  const VI max = hn::Set(d, p.max_value);
-  const VI a = hn::Min(hn::And(bits, hn::Set(d, 0x7FFFFFFF)), max);
-  const VI e = hn::Max(hn::ShiftRight<23>(a), low);
-  const VI t = hn::ShiftLeft<23>(hn::Add(e, hn::Set(d, p.shift)));
-  const VF sum = hn::Add(hn::BitCast(F32(), a), hn::BitCast(F32(), t));
-  const VI k = hn::Sub(hn::BitCast(d, sum), t);
-  const VI code = hn::Add(k, hn::ShiftLeftSame(hn::Sub(e, low), m));
+  const Nearest r = round_nearest(p, bits);
+  const VI k = hn::Sub(hn::BitCast(d, r.sum), r.t);
+  const VI code = hn::Add(k, hn::ShiftLeftSame(hn::Sub(r.e, r.low), m));
   const hn::RebindToUnsigned<I32> du;
   const VI sign = hn::BitCast(d, hn::ShiftRightSame(hn::BitCast(du, bits), p.sign_shift));
   return hn::Or(code, hn::And(sign, hn::Set(d, 1 << (31 - p.sign_shift))));

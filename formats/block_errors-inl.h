@@ -10,7 +10,6 @@
 #endif
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 
 #include "formats/block_elements-inl.h"
@@ -21,84 +20,129 @@ HWY_BEFORE_NAMESPACE();
 namespace assay::formats {
 namespace HWY_NAMESPACE {
 
-/// The errors e of up to kErrors elements, squared where asked, then their sum in order.
-inline constexpr std::size_t kErrors = 64;
+template <ErrorMeasure measure, class D>
+HWY_INLINE hn::Vec<D> add_error(D /*d*/, hn::Vec<D> sum, hn::Vec<D> term) {
+  if constexpr (measure == ErrorMeasure::largest) {
+    return hn::IfThenElse(hn::Lt(sum, term), term, sum);  // a NaN term is not counted
+  } else {
+    return hn::Add(sum, term);
+  }
+}
 
-/// Whole blocks whose sums, each in its own order, advance together: an addition waits for the one
-/// before it, but not for those of other blocks.
-inline constexpr std::size_t kTogether = 8;
+/// What the rounded elements of one vector miss. Both products are exact or rounded once
+/// (block_kernels.h), and |value| - |x| is value - x up to its sign.
+template <ErrorMeasure measure, ElementPath path>
+HWY_INLINE VF error_terms(const EncodeParams& p, VF x, float factor, float scale, float g) {
+  const F32 df;
+  const VF f = hn::Set(df, path == ElementPath::power_of_two ? 1.0F / factor : factor);
+  const VF scaled = path == ElementPath::divide ? hn::Div(x, f) : hn::Mul(x, f);
+  const Nearest r = round_nearest(p, hn::BitCast(I32(), scaled));
+  const VF rounded = hn::Sub(r.sum, hn::BitCast(df, r.t));
+  const VF value = hn::Mul(hn::Mul(rounded, hn::Set(df, scale)), hn::Set(df, g));
+  const VF e = hn::Abs(hn::Sub(value, hn::Abs(x)));
+  return measure == ErrorMeasure::squared ? hn::Mul(e, e) : e;
+}
+
+#if HWY_TARGET != HWY_SCALAR && !HWY_HAVE_SCALABLE
+/// Blocks whose sums, each in its own order, advance together, four to a vector: an addition waits
+/// for the one before it, but not for those of other blocks.
+inline constexpr std::size_t kTogether = 16;
 
 /// Does so for the first blocks of a run that begins with a block; returns how many.
-template <ErrorMeasure measure>
-HWY_INLINE std::size_t errors_together(const float* values, const std::uint8_t* codes,
-                                       const Run& run, const double* step, float* error) {
+template <ErrorMeasure measure, ElementPath path>
+HWY_INLINE std::size_t errors_together(const EncodeParams& p, const Run& run, const float* factor,
+                                       const float* scale, float g, float* error) {
+  const F32 df;
+  const hn::Simd<float, 4, 0> d4;
+  const std::size_t lanes = hn::Lanes(df);
   const std::size_t cols = run.block_cols;
-  if (run.first != 0 || cols > kErrors) return 0;
-  HWY_ALIGN float term[kTogether * kErrors];
+  if (run.first != 0 || cols % lanes != 0) return 0;
+  // Of four blocks: element j, j + 4, j + 8 ... of each at 4 j floats, j + 1 ... behind them.
+  HWY_ALIGN float terms[kTogether / 4][4 * hn::MaxLanes(F32())];
   std::size_t done = 0;
   for (; (done + kTogether) * cols <= run.size; done += kTogether) {
-    const float* x = run.x + done * cols;
-    const std::uint8_t* code = codes + done * cols;
-    for (std::size_t b = 0; b < kTogether; ++b) {
-      const double factor = step[done + b];
-      for (std::size_t i = b * cols; i < (b + 1) * cols; ++i) {
-        const auto value = static_cast<float>(static_cast<double>(values[code[i]]) * factor);
-        const float e = std::fabs(value - x[i]);
-        term[i] = measure == ErrorMeasure::squared ? e * e : e;
+    hn::Vec<decltype(d4)> sum[kTogether / 4];
+    for (std::size_t q = 0; q < kTogether / 4; ++q) sum[q] = hn::LoadU(d4, error + done + 4 * q);
+    for (std::size_t i = 0; i < cols; i += lanes) {
+      for (std::size_t q = 0; q < kTogether / 4; ++q) {
+        const auto term = [&](std::size_t b) HWY_ATTR {
+          b += done + 4 * q;
+          return error_terms<measure, path>(p, hn::LoadU(df, run.x + b * cols + i), factor[b],
+                                            scale[b], g);
+        };
+        const VF a = term(0), b = term(1), c = term(2), d = term(3);
+        const VF ac = hn::InterleaveLower(df, a, c), bd = hn::InterleaveLower(df, b, d);
+        const VF AC = hn::InterleaveUpper(df, a, c), BD = hn::InterleaveUpper(df, b, d);
+        hn::Store(hn::InterleaveLower(df, ac, bd), df, terms[q]);
+        hn::Store(hn::InterleaveUpper(df, ac, bd), df, terms[q] + lanes);
+        hn::Store(hn::InterleaveLower(df, AC, BD), df, terms[q] + 2 * lanes);
+        hn::Store(hn::InterleaveUpper(df, AC, BD), df, terms[q] + 3 * lanes);
+      }
+      for (std::size_t j = 0; j < lanes; ++j) {
+        for (std::size_t q = 0; q < kTogether / 4; ++q) {
+          const float* at = terms[q] + j % 4 * lanes + j / 4 * 4;
+          sum[q] = add_error<measure>(d4, sum[q], hn::Load(d4, at));
+        }
       }
     }
-    float sum[kTogether];
-    for (std::size_t b = 0; b < kTogether; ++b) sum[b] = error[done + b];
-    for (std::size_t i = 0; i < cols; ++i) {
-      for (std::size_t b = 0; b < kTogether; ++b) {
-        const float t = term[b * cols + i];
-        sum[b] = measure == ErrorMeasure::largest ? std::max(sum[b], t) : sum[b] + t;
-      }
-    }
-    for (std::size_t b = 0; b < kTogether; ++b) error[done + b] = sum[b];
+    for (std::size_t q = 0; q < kTogether / 4; ++q) hn::StoreU(sum[q], d4, error + done + 4 * q);
   }
   return done;
 }
+#endif
 
-template <ErrorMeasure measure>
-HWY_INLINE void block_errors(const float* values, const std::uint8_t* codes, Run run,
-                             const double* step, float* error) {
-  const std::size_t whole = errors_together<measure>(values, codes, run, step, error);
+template <ErrorMeasure measure, ElementPath path>
+HWY_INLINE void nearest_errors(const EncodeParams& p, Run run, const float* factor,
+                               const float* scale, float g, float* error) {
+#if HWY_TARGET != HWY_SCALAR && !HWY_HAVE_SCALABLE
+  const std::size_t whole = errors_together<measure, path>(p, run, factor, scale, g, error);
   run.x += whole * run.block_cols;
   run.size -= whole * run.block_cols;
-  run.readable -= whole * run.block_cols;
-  codes += whole * run.block_cols;
-  step += whole;
+  factor += whole;
+  scale += whole;
   error += whole;
-  HWY_ALIGN float term[kErrors];
+#endif
+  const hn::CappedTag<float, 1> one;
+  const std::size_t lanes = hn::Lanes(F32());
+  HWY_ALIGN float terms[hn::MaxLanes(F32())];
   for_each_block(run, [&](std::size_t b, const float* x, std::size_t count, std::size_t) HWY_ATTR {
-    const std::uint8_t* code = codes + (x - run.x);
-    const double factor = step[b];
-    float sum = error[b];
-    for (std::size_t done = 0; done < count; done += kErrors) {
-      const std::size_t n = std::min(kErrors, count - done);
-      for (std::size_t i = 0; i < n; ++i) {
-        const auto value = static_cast<float>(static_cast<double>(values[code[done + i]]) * factor);
-        const float e = std::fabs(value - x[done + i]);
-        term[i] = measure == ErrorMeasure::squared ? e * e : e;
-      }
-      for (std::size_t i = 0; i < n; ++i) {
-        sum = measure == ErrorMeasure::largest ? std::max(sum, term[i]) : sum + term[i];
-      }
+    auto sum = hn::Set(one, error[b]);
+    for (std::size_t i = 0; i < count; i += lanes) {
+      const std::size_t n = std::min(lanes, count - i);
+      const VF v = load_part(x + i, n);
+      hn::Store(error_terms<measure, path>(p, v, factor[b], scale[b], g), F32(), terms);
+      for (std::size_t j = 0; j < n; ++j)
+        sum = add_error<measure>(one, sum, hn::Set(one, terms[j]));
     }
-    error[b] = sum;
+    error[b] = hn::GetLane(sum);
   });
 }
 
-HWY_INLINE void block_errors(ErrorMeasure measure, const float* values, const std::uint8_t* codes,
-                             const Run& run, const double* step, float* error) {
+template <ErrorMeasure measure>
+HWY_INLINE void nearest_errors(const ElementJob& job, const Run& run, const float* factor,
+                               const float* scale, float g, float* error) {
+  using enum ElementPath;
+  const EncodeParams p = job.params;
+  switch (job.path) {
+    case multiply:
+      return nearest_errors<measure, multiply>(p, run, factor, scale, g, error);
+    case divide:
+      return nearest_errors<measure, divide>(p, run, factor, scale, g, error);
+    default:
+      return nearest_errors<measure, power_of_two>(p, run, factor, scale, g, error);
+  }
+}
+
+HWY_INLINE void nearest_errors(const ElementJob& job, ErrorMeasure measure, const Run& run,
+                               const float* factor, const float* scale, float g, float* error) {
+  using enum ErrorMeasure;
   switch (measure) {
-    case ErrorMeasure::squared:
-      return block_errors<ErrorMeasure::squared>(values, codes, run, step, error);
-    case ErrorMeasure::absolute:
-      return block_errors<ErrorMeasure::absolute>(values, codes, run, step, error);
-    case ErrorMeasure::largest:
-      return block_errors<ErrorMeasure::largest>(values, codes, run, step, error);
+    case squared:
+      return nearest_errors<squared>(job, run, factor, scale, g, error);
+    case absolute:
+      return nearest_errors<absolute>(job, run, factor, scale, g, error);
+    case largest:
+      return nearest_errors<largest>(job, run, factor, scale, g, error);
   }
 }
 

@@ -47,7 +47,9 @@ const BlockKernels* kernels() {
         encode_lanes(v, codes, n, round);
       },
       encode_all,
-      block_errors,
+      [](const ElementJob& job, ErrorMeasure measure, const Run& run, const float* factor,
+         const float* scale, float g,
+         float* error) { nearest_errors(job, measure, run, factor, scale, g, error); },
       pack_nibbles,
   };
   return &table;

@@ -64,10 +64,11 @@ struct BlockKernels {
   /// the run; random holds one Philox word per element (stochastic only), with slack as codes.
   void (*encode_elements)(const ElementJob& job, const Run& run, const float* factor,
                           const std::uint32_t* random, std::uint8_t* codes);
-  /// Adds what the codes of the run miss (ErrorMeasure) to error[b]: value = values[code] *
-  /// step[b], which is exact in double, rounded to FP32.
-  void (*block_errors)(ErrorMeasure measure, const float* values, const std::uint8_t* codes,
-                       const Run& run, const double* step, float* error);
+  /// Adds what the run's elements miss (ErrorMeasure) to error[b] where they are rounded by
+  /// Encoder::nearest. value = (element * scale[b]) * g: the first product is exact where
+  /// exact_in_fp32 says so, the second rounds once.
+  void (*nearest_errors)(const ElementJob& job, ErrorMeasure measure, const Run& run,
+                         const float* factor, const float* scale, float g, float* error);
   /// Two 4-bit codes to a byte, the first in the low nibble; codes[n] is read as 0 where n is odd.
   void (*pack_nibbles)(const std::uint8_t* codes, std::size_t n, std::uint8_t* packed);
 };

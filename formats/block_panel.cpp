@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -28,8 +29,9 @@ struct Scratch {
   bool any_blank;
   alignas(64) std::array<std::uint8_t, kChunk + kSlack> codes;
   alignas(64) std::array<std::uint32_t, kChunk + kSlack> random;
-  std::array<double, kLanes> step;  // scale factor * tensor scale
+  std::array<float, kLanes> scale;  // 0 where blank
   std::array<float, kLanes> error;
+  std::array<std::uint16_t, kLanes> winner;  // units that the current order is best for so far
 };
 
 /// What the candidate of least error so far left for each unit.
@@ -40,6 +42,17 @@ struct Best {
   std::array<bool, kLanes> blank;
   std::array<float, kLanes> error;
 };
+
+/// Every product of finite values of two formats is an FP32 number: significands of m + 1 bits each
+/// multiply to one of at most 24, the smallest to a multiple of 2^-149, the largest below 2^128.
+[[nodiscard]] bool products_exact_in_fp32(const Fields& a, const Fields& b) {
+  const auto lowest = [](const Fields& f) { return 1 - f.bias - f.mantissa_bits; };
+  const auto largest = [](const Fields& f) {
+    return static_cast<double>(std::bit_cast<float>(detail::decode_to_f32_bits(f, f.max_finite())));
+  };
+  return a.mantissa_bits + b.mantissa_bits + 2 <= 24 && lowest(a) + lowest(b) >= -149 &&
+         largest(a) * largest(b) <= static_cast<double>(std::numeric_limits<float>::max());
+}
 
 class PanelWork {
  public:
@@ -116,36 +129,43 @@ class PanelWork {
   }
 
   /// Candidates (tensor.h): tries all orders and leaves the scratch as if each unit's best one had
-  /// been the only one.
-  bool choose_scales() {
-    static thread_local Best best;
+  /// been the only one; without the registers where every order is fast, for nothing reads them
+  /// then.
+  bool choose_scales() { return choose_scales(false) || choose_scales(true); }
+
+  bool choose_scales(bool keep_registers) {
+    static thread_local Best own;
+    Best& best = own;
     bool fast = true;
-    bool first = true;
     for (const OrderJob& order : context_.orders) {
+      const bool first = &order == context_.orders.data();
       order_ = &order;
       const bool own_fast = quantize_scales();
       fast &= own_fast;
       measure(own_fast);
+      std::size_t winners = 0;  // counted without branches: which order wins is anyone's guess
       for (std::size_t u = 0; u < units_; ++u) {
-        if (!first && !(s_.error[u] < best.error[u])) continue;
+        s_.winner[winners] = static_cast<std::uint16_t>(u);
+        winners += first || s_.error[u] < best.error[u] ? 1 : 0;
+      }
+      for (std::size_t i = 0; i < winners; ++i) {
+        const std::size_t u = s_.winner[i];
         best.error[u] = s_.error[u];
         best.scale_codes[u] = s_.scale_codes[u];
         best.factor[u] = s_.factor[u];
         best.blank[u] = s_.any_blank && s_.blank[u];
-        for (std::size_t r = 0; r < best.blocks.lanes.size(); ++r) {
-          best.blocks.lanes[r][u] = s_.blocks.lanes[r][u];
+      }
+      for (std::size_t r = 0; keep_registers && r < best.blocks.lanes.size(); ++r) {
+        for (std::size_t i = 0; i < winners; ++i) {
+          best.blocks.lanes[r][s_.winner[i]] = s_.blocks.lanes[r][s_.winner[i]];
         }
       }
-      first = false;
-    }
-    s_.any_blank = false;
-    for (std::size_t u = 0; u < units_; ++u) {
-      s_.blank[u] = best.blank[u];
-      s_.any_blank |= best.blank[u];
     }
     std::copy_n(best.scale_codes.begin(), units_, s_.scale_codes.begin());
     std::copy_n(best.factor.begin(), units_, s_.factor.begin());
-    for (std::size_t r = 0; r < best.blocks.lanes.size(); ++r) {
+    std::copy_n(best.blank.begin(), units_, s_.blank.begin());
+    s_.any_blank = std::any_of(best.blank.begin(), best.blank.begin() + units_, std::identity());
+    for (std::size_t r = 0; keep_registers && r < best.blocks.lanes.size(); ++r) {
       std::copy_n(best.blocks.lanes[r].begin(), units_, s_.blocks.lanes[r].begin());
     }
     return fast;
@@ -155,8 +175,18 @@ class PanelWork {
   void measure(bool fast) {
     std::fill_n(s_.error.begin(), units_, 0.0F);
     const double* scale = s_.blocks.of(Register::scale);
-    for (std::size_t u = 0; u < units_; ++u) {
-      s_.step[u] = scale[u] * static_cast<double>(job_.tensor.scale);
+    const ErrorMeasure measure = context_.format->candidates->measure;
+    if (fast && order_->element.encoder == Encoder::nearest && context_.exact_in_fp32) {
+      for (std::size_t u = 0; u < units_; ++u) {
+        s_.scale[u] = s_.any_blank && s_.blank[u] ? 0.0F : static_cast<float>(scale[u]);
+      }
+      for_each_run(true, [&](std::int64_t row, std::int64_t col, std::int64_t size) {
+        const std::size_t unit = unit_of(row, col);
+        kernels_.nearest_errors(order_->element, measure, run_of(row, col, size),
+                                s_.factor.data() + unit, s_.scale.data() + unit, job_.tensor.scale,
+                                s_.error.data() + unit);
+      });
+      return;
     }
     for_each_run(fast, [&](std::int64_t row, std::int64_t col, std::int64_t size) {
       if (fast) {
@@ -167,10 +197,17 @@ class PanelWork {
           s_.codes[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(code);
         });
       }
-      const std::size_t unit = unit_of(row, col);
-      kernels_.block_errors(context_.format->candidates->measure, context_.values.data(),
-                            s_.codes.data(), run_of(row, col, size), s_.step.data() + unit,
-                            s_.error.data() + unit);
+      const Run run = run_of(row, col, size);
+      for (std::int64_t i = 0; i < size; ++i) {
+        const std::size_t u = unit_of(row, col + i);
+        // Exact in double: three factors of at most 5, 24 and 24 significant bits.
+        const double exact = static_cast<double>(context_.values[s_.codes[i]]) * scale[u] *
+                             static_cast<double>(job_.tensor.scale);
+        const float e = std::fabs(static_cast<float>(exact) - run.x[i]);
+        const float term = measure == ErrorMeasure::squared ? e * e : e;
+        s_.error[u] =
+            measure == ErrorMeasure::largest ? std::max(s_.error[u], term) : s_.error[u] + term;
+      }
     });
   }
 
@@ -410,6 +447,7 @@ PanelContext::PanelContext(const BlockFormat& f, std::int64_t r, std::int64_t c,
   for (std::size_t code = 0; code < values.size(); ++code) {
     values[code] = decode(*f.element, static_cast<std::uint32_t>(code));
   }
+  exact_in_fp32 = products_exact_in_fp32(fields_of(*f.element), fields_of(*f.scale));
 }
 
 OrderJob PanelContext::prepare(const OperationOrder& order) const {

@@ -38,6 +38,7 @@ struct PanelContext {
   BlockGrid grid{};  ///< of the whole tensor
   BlockShape unit;   ///< what a panel treats as a block: the block, or a part of a whole-extent one
   std::array<float, 256> values{};  ///< of the element codes, where there are candidates
+  bool exact_in_fp32 = false;       ///< every element times every scale factor, likewise
   std::vector<OrderJob> orders;     ///< the format's order, or its candidates
   Policy policy{};
   RoundingMode rounding = RoundingMode::nearest_even;

@@ -153,6 +153,27 @@ TEST(Block, ChunksOfLongRows) {
   }
 }
 
+// The errors of candidates are summed in vectors over many whole blocks of a row: more of them than
+// a vector has, rows of a block that spans several, extents that no vector divides, numbers that
+// are not finite (even seeds), and scale factors at which factors vanish or overflow.
+TEST(Block, CandidatesOfWideRows) {
+  for_each_target([&](const std::string& target) {
+    SCOPED_TRACE(target);
+    std::uint64_t seed = 4000;
+    for (const BlockFormat* preset : every_block_format) {
+      if (preset->candidates == nullptr) continue;
+      for (const BlockShape shape : {BlockShape{1, 16}, {1, 32}, {2, 16}, {1, 12}, {1, 64}}) {
+        BlockFormat format = *preset;
+        format.block = shape;
+        for (const int center : {-126, 0, 123}) {
+          compare(format, {}, 2, 540, center, seed++);
+          if (testing::Test::HasFatalFailure()) return;
+        }
+      }
+    }
+  });
+}
+
 TEST_P(EveryPreset, DequantizesToTheExactProductRoundedOnce) {
   constexpr std::int64_t rows = 6;
   constexpr std::int64_t cols = 75;
