@@ -174,7 +174,9 @@ inline constexpr Operation nvfp4_modelopt_block[] = {
 };
 inline constexpr OperationOrder nvfp4_modelopt{
     "nvfp4-modelopt", nvfp4_divide_tensor, nvfp4_modelopt_block, nvfp4_divide_element,
-    "NVIDIA ModelOpt, NVFP4QTensor.get_weights_scaling_factor; saturating, as later versions do"};
+    "NVIDIA ModelOpt, NVFP4QTensor.get_weights_scaling_factor; saturating, as later versions do, "
+    "which "
+    "also keep scale factors at 2^-9 or more (nvfp4-modelopt-clamp)"};
 
 /// 6 * 16/17 in place of 6 in both formulas, so that a scale rounded down by up to 1/17 clips
 /// nothing: g = amax / (2688 * 16/17), s_b = E4M3((amax_b / (96/17)) / g), constants in FP32.
