@@ -66,17 +66,20 @@ Treatment Recipe::treatment(TensorClass c, int expert, std::int64_t step, LayerP
   return base;
 }
 
-Recipe load_recipe(const std::string& name_or_path) {
-  for (const auto& embedded : embedded_recipes) {
-    if (embedded.name == name_or_path) return parse_recipe(embedded.json, name_or_path);
-  }
+std::string recipe_text(const std::string& name_or_path) {
+  for (const auto& embedded : embedded_recipes)
+    if (embedded.name == name_or_path) return std::string(embedded.json);
   std::ifstream file(name_or_path, std::ios::binary);
   std::ostringstream text;
   if (!file || !(text << file.rdbuf())) {
     throw InputError("recipe " + name_or_path + " is neither a known recipe (" +
                      name_list(recipe_names()) + ") nor a readable file.");
   }
-  return parse_recipe(text.str(), name_or_path);
+  return text.str();
+}
+
+Recipe load_recipe(const std::string& name_or_path) {
+  return parse_recipe(recipe_text(name_or_path), name_or_path);
 }
 
 std::vector<std::string_view> recipe_names() {

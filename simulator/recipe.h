@@ -142,6 +142,9 @@ struct Recipe {
 /// InputError naming the known recipes.
 [[nodiscard]] Recipe load_recipe(const std::string& name_or_path);
 
+/// The JSON text that load_recipe() reads; throws as it does.
+[[nodiscard]] std::string recipe_text(const std::string& name_or_path);
+
 /// Names of the embedded recipes, in the order of the tables users see.
 [[nodiscard]] std::vector<std::string_view> recipe_names();
 

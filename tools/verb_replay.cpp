@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,10 +17,12 @@
 #include "simulator/replay.h"
 #include "tools/environment.h"
 #include "tools/network_run.h"
+#include "tools/operand_run.h"
 #include "tools/outputs.h"
 #include "tools/progress.h"
 #include "tools/replay_text.h"
 #include "tools/verb.h"
+#include "tools/verify_recording.h"
 
 namespace assay::tools {
 namespace {
@@ -30,6 +33,9 @@ struct Options {
   std::uint64_t seed = 1;
   std::int64_t step = std::numeric_limits<std::int64_t>::max();
   bool predict = false, measure = false, both = false;
+  bool operands = false, resume = false, verify = false;
+  std::string journal;
+  int worst = 5;
   int samples = 4;
   std::string arithmetic = "exact";
   double learning_rate = 1e-3;
@@ -43,6 +49,7 @@ std::string command_of(const Options& options) {
   if (options.predict) text += " --predict";
   if (options.measure) text += " --measure";
   if (options.arithmetic != "exact") text += " --arithmetic " + options.arithmetic;
+  if (options.operands) text += " --operands";
   return text + fmt::format(" --seed {}", options.seed);
 }
 
@@ -72,13 +79,53 @@ ExitCode run_network(const Options& options, const simulator::Recording& recordi
   return ExitCode::pass;
 }
 
+/// Every tensor by itself, streamed.
+ExitCode run_streamed(const Options& options, const std::filesystem::path& path,
+                      const std::vector<simulator::Recipe>& recipes) {
+  OperandRun operands{path, recipes, {}, {}, options.journal, options.resume, ""};
+  for (const std::string& name : options.recipes)
+    operands.recipe_texts.push_back(simulator::recipe_text(name));
+  operands.options.seed = options.seed;
+  operands.options.step = options.step;
+  analysis::Report report;
+  report.environment = environment(command_of(options));
+  report.seed = options.seed;
+  operands.program = report.environment.version + " " + report.environment.commit;
+  report.replays = run_operands(operands);
+  options.outputs.write_json(analysis::to_json(report));
+  options.outputs.write_html([&] { return analysis::to_html(report); });
+  if (!options.outputs.to_stdout()) fmt::print("{}", operand_text(report.replays, options.worst));
+  for (const analysis::Replayed& replayed : report.replays)
+    if (!replayed.result.tensors.empty()) return ExitCode::pass;
+  return ExitCode::nothing_ran;
+}
+
+void require_agreement(const Options& options, const std::filesystem::path& path) {
+  if (options.operands && (options.predict || options.measure || options.both))
+    throw std::invalid_argument(
+        "--operands looks at tensors by themselves; leave --predict, --measure and --both out");
+  if (!options.operands && (options.resume || !options.journal.empty()))
+    throw std::invalid_argument("--journal and --resume go with --operands");
+  if (options.resume && options.journal.empty())
+    throw std::invalid_argument("--resume needs the --journal of the run that it goes on with");
+  std::error_code error;
+  if (!options.operands && std::filesystem::is_regular_file(path, error))
+    throw std::invalid_argument(fmt::format(
+        "'{}' is a file; a recording is a folder, and the tensors of a checkpoint are replayed by "
+        "themselves with --operands",
+        path.string()));
+}
+
 ExitCode run(const Options& options) {
   const std::filesystem::path folder = options.recording == "embedded"
                                            ? simulator::default_recording()
                                            : std::filesystem::path(options.recording);
   std::vector<simulator::Recipe> recipes;  // all names are checked before the first long run
   for (const std::string& name : options.recipes) recipes.push_back(simulator::load_recipe(name));
+  require_agreement(options, folder);
   options.outputs.require_writable();
+  if (options.verify) verify_files(simulator::Recording::open(folder));
+  if (options.operands) return run_streamed(options, folder, recipes);
   const simulator::Recording recording = simulator::Recording::open(folder);
   if (options.predict || options.measure || options.both) {
     return run_network(options, recording, recipes);
@@ -107,9 +154,10 @@ ExitCode run(const Options& options) {
 
 Action declare_replay(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_option(
-         "RECORDING", options->recording,
-         "a folder with recording.json, or 'embedded' for the recording that ships with assay")
+  app.add_option("RECORDING", options->recording,
+                 "a folder with recording.json, or 'embedded' for the recording that ships with "
+                 "assay; with "
+                 "--operands also a safetensors file or folder, or a GGUF file")
       ->required();
   std::string known;
   for (const std::string_view name : simulator::recipe_names()) known += fmt::format(" {}", name);
@@ -123,6 +171,18 @@ Action declare_replay(CLI::App& app) {
   app.add_flag("--measure", options->measure,
                "execute the whole network under each recipe, from the tokens");
   app.add_flag("--both", options->both, "predict and measure, and compare");
+  app.add_flag("--operands", options->operands,
+               "what each recipe does to every tensor by itself, streamed: no product, nothing "
+               "propagated");
+  app.add_option("--worst", options->worst,
+                 "with --operands: tensors of largest error to list for each recipe (default 5)")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--journal", options->journal,
+                 "with --operands: keep what was found in FILE, tensor by tensor")
+      ->type_name("FILE");
+  app.add_flag("--resume", options->resume, "go on with the journal of a run that was interrupted");
+  app.add_flag("--verify", options->verify,
+               "first hold the recording's files against the hashes that its recorder wrote");
   app.add_option("--samples", options->samples,
                  "noise samples per group of operands behind a prediction (default 4)")
       ->check(CLI::Range(1, 64));

@@ -76,11 +76,12 @@ class RecordCase(unittest.TestCase):
         self.assertEqual(r.returncode, 0, r.stderr.decode())
         return torch.frombuffer(bytearray(r.stdout), dtype=torch.float64)
 
-    def refused(self, says):
-        r = self.probe()
+    def refused(self, *arguments, says):
+        r = subprocess.run([os.environ["ASSAY_BINARY"], "replay", self.folder, "--recipe", "nvfp4-w4a4",
+                            *arguments], capture_output=True, text=True, timeout=300)
         self.assertEqual(r.returncode, 4, r.stderr)
-        self.assertRegex(r.stderr.decode(), says)
-        self.assertEqual(r.stderr.count(b"\n"), 1, r.stderr)
+        self.assertRegex(r.stderr, says)
+        self.assertEqual(r.stderr.count("\n"), 1, r.stderr)
 
 
 class Run(RecordCase):
@@ -146,9 +147,14 @@ class Run(RecordCase):
             data = (self.folder / entry["file"]).read_bytes()
             self.assertEqual((len(data), hashlib.sha256(data).hexdigest()), (entry["bytes"], entry["sha256"]))
         self.assertTrue(torch.equal(self.read("layers.1.q.weight"), model.layers[1].q.weight.detach()))
+        # A file of another size is refused at once, one of the same size by --verify.
         path = self.folder / manifest[0]["file"]
-        path.write_bytes(path.read_bytes()[:-1])
+        data = bytearray(path.read_bytes())
+        path.write_bytes(data[:-1])
         self.refused(says="truncated")
+        data[-1] ^= 1
+        path.write_bytes(data)
+        self.refused("--verify", says="SHA-256")
 
     def test_a_killed_recording_is_no_recording(self):
         program = f"""
@@ -168,7 +174,10 @@ for step in range(100000):
             process = subprocess.Popen([sys.executable, "-c", program, self.folder], stdout=subprocess.PIPE)
             for _ in range(3):
                 process.stdout.readline()
-            time.sleep(delay)
+            limit = time.monotonic() + 60
+            while (self.folder / "recording.json").exists() and time.monotonic() < limit:
+                time.sleep(0.0005)
+            time.sleep(delay)  # a recording is being written now, or in a moment
             process.send_signal(signal.SIGKILL)
             process.wait()
             process.stdout.close()
@@ -179,7 +188,7 @@ for step in range(100000):
                     data = (self.folder / entry["file"]).read_bytes()
                     self.assertEqual(hashlib.sha256(data).hexdigest(), entry["sha256"])
             else:
-                self.refused(says="recording")
+                self.refused("--operands", says="recording")
         self.assertIn(False, outcomes, "no kill fell into a recording: make it longer")
 
 

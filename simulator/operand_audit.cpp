@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "simulator/operand_audit.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <exception>
+#include <limits>
+#include <map>
+#include <numeric>
+#include <optional>
+
+#include "formats/array.h"
+#include "formats/block.h"
+#include "formats/codec.h"
+#include "formats/layout.h"
+#include "formats/learned_scale.h"
+#include "formats/names.h"
+#include "formats/presets.h"
+#include "simulator/hadamard.h"
+#include "simulator/linear_replay.h"
+#include "simulator/tile_kernels.h"
+#include "simulator/tile_statistics.h"
+
+namespace assay::simulator {
+namespace {
+
+using formats::BlockFormat;
+using formats::Tile;
+
+/// Elements of a tile: with their codes and values they stay in a core's cache.
+constexpr std::int64_t kTileElements = std::int64_t{1} << 17;
+/// Tiles that are asked for ahead of the one at hand.
+constexpr std::int64_t kAhead = 64;
+
+/// The sums of a tile under one format, before they are added up in the order of the tiles.
+struct Partial {
+  TileSums sums;
+  BlockSums total;
+  std::int64_t worst_block = 0;
+  double worst_error = 0;
+};
+
+void find_worst(std::span<const BlockSums> blocks, std::int64_t first, Partial& p) {
+  for (std::size_t b = 0; b < blocks.size(); ++b) {
+    p.total.power += blocks[b].power;
+    p.total.error += blocks[b].error;
+    const double relative = blocks[b].power > 0 ? blocks[b].error / blocks[b].power : 0;
+    if (relative > p.worst_error) {
+      p.worst_error = relative;
+      p.worst_block = first + static_cast<std::int64_t>(b);
+    }
+  }
+}
+
+/// One format on one operand: its quantizer, tile by tile.
+class Job {
+ public:
+  Job(const OperandFormat& format, const Operand& o, std::uint64_t seed)
+      : name_(describe(format)), format_(format), operand_(o), seed_(seed) {
+    if (!format_.block) return;
+    // Blocks of a whole row end with it: the shape says so, and no pass for their maxima is needed.
+    if (format_.block->block.rows != 0 && format_.block->block.cols == 0)
+      format_.block->block.cols = o.cols;
+    formats::QuantizeOptions options;
+    options.rounding = format_.rounding;
+    if (format_.random_bits > 0) options.random_bits = format_.random_bits;
+    options.seed = seed;
+    quantizer_.emplace(*format_.block, o.rows, o.cols, options);
+    if (format_.reencode) again_.emplace(*format_.reencode, o.rows, o.cols);
+  }
+  Job(const Job&) = delete;
+  Job& operator=(const Job&) = delete;
+
+  [[nodiscard]] bool needs_amax() const {
+    return (quantizer_ && quantizer_->needs_amax()) || (again_ && again_->needs_amax());
+  }
+  /// Rows that a tile must hold a multiple of.
+  [[nodiscard]] std::int64_t band() const {
+    std::int64_t rows = 1;
+    const auto also = [&](std::int64_t n) { rows = std::lcm(rows, std::max<std::int64_t>(1, n)); };
+    if (format_.block) also(format_.block->block.rows);
+    if (format_.reencode) also(format_.reencode->block.rows);
+    if (format_.hadamard > 0 && runs_down(format_)) also(format_.hadamard);
+    return rows;
+  }
+  /// True for blocks whose rows lie in several tiles.
+  [[nodiscard]] bool spans_tiles() const { return format_.block && format_.block->block.rows == 0; }
+  /// True for several blocks that each span all rows: their maxima are taken tile after tile.
+  [[nodiscard]] bool columns() const { return spans_tiles() && format_.block->block.cols != 0; }
+  [[nodiscard]] const OperandFormat& format() const { return format_; }
+  [[nodiscard]] const std::string& name() const { return name_; }
+
+  /// The tile as the quantizer sees it.
+  [[nodiscard]] std::span<const float> turned(std::span<const float> x, const Tile& tile,
+                                              std::vector<float>& scratch) const {
+    if (format_.hadamard == 0) return x;
+    scratch.assign(x.begin(), x.end());
+    hadamard(scratch, tile.rows, tile.cols, format_);
+    return scratch;
+  }
+
+  void observe(std::span<const float> x, const Tile& tile) { quantizer_->observe(x, tile); }
+  /// The largest magnitude of all elements stands for them where every block holds them all, or
+  /// only the tensor scale depends on them.
+  void observe(float amax) { quantizer_->observe(std::span(&amax, 1), {0, 0, 1, 1}); }
+
+  [[nodiscard]] Partial measure(std::span<const float> x, const Tile& tile) const {
+    Partial p;
+    if (!format_.block) return measure_cast(x, tile);
+    std::vector<float> scales;
+    if (format_.scales == ScaleSource::least_squares)
+      scales = formats::least_squares_scales(x, tile.rows, tile.cols, format_.block->block,
+                                             *format_.block->element);
+    const formats::BlockScaledTensor q = quantizer_->quantize_tile(x, tile, scales);
+    if (again_) {
+      // E2M1 times a power of two is an FP32 value: the second quantizer sees the first's exactly.
+      std::vector<float> values(x.size());
+      formats::dequantize(q, values);
+      const formats::BlockScaledTensor second = again_->quantize_tile(values, tile);
+      p.sums = tile_statistics(x, q, &second);
+    } else {
+      p.sums = tile_statistics(x, q);
+    }
+    if (!spans_tiles()) {
+      const auto grid = formats::block_grid(format_.block->block, operand_.rows, operand_.cols);
+      find_worst(p.sums.blocks, grid.block_of(tile.row, tile.col), p);
+      p.sums.blocks.clear();
+    }
+    return p;
+  }
+
+ private:
+  /// A cast has no blocks and no scale: gain, error and what became zero are all there is.
+  [[nodiscard]] Partial measure_cast(std::span<const float> x, const Tile& tile) const {
+    const formats::FormatSpec& spec = *format_.element;
+    formats::ArrayOptions options;
+    options.mode = format_.rounding;
+    options.policy = formats::profile_row(formats::saturating, spec).policy;
+    options.random_bits = format_.random_bits;
+    options.seed = seed_;
+    options.first_index = static_cast<std::uint64_t>(tile.row * operand_.cols + tile.col);
+    std::vector<std::uint8_t> codes(formats::packed_size(spec, x.size()));
+    std::vector<float> values(x.size());
+    formats::encode_array(spec, x, options, codes);
+    formats::decode_array(spec, codes, values);
+    const std::vector<double> exact(values.begin(), values.end());
+    const double one = 1;
+    const double limit = std::numeric_limits<double>::infinity();
+    Partial p;
+    StatisticsSums sums;
+    sums.blocks = &p.total;
+    add_row_statistics({x.data(), exact.data(), &one, &limit, x.size(), x.size()}, sums);
+    p.sums.xy = lane_sum(sums.xy);
+    p.sums.flushed = sums.flushed;
+    return p;
+  }
+
+  std::string name_;
+  OperandFormat format_;
+  const Operand& operand_;
+  std::uint64_t seed_;
+  std::optional<formats::BlockQuantizer> quantizer_, again_;
+};
+
+/// Calls f(index, tile, elements) for every tile, on all cores; what it throws first, by tile,
+/// leaves.
+template <typename F>
+void for_tiles(const OperandSource& source, const Operand& o, std::int64_t height, F f) {
+  const std::int64_t count = (o.rows + height - 1) / height;
+  std::vector<std::exception_ptr> errors(static_cast<std::size_t>(count));
+#pragma omp parallel if (count > 1)
+  {
+    std::vector<float> x;
+#pragma omp for schedule(dynamic)
+    for (std::int64_t i = 0; i < count; ++i) {
+      try {
+        const Tile tile{i * height, 0, std::min(height, o.rows - i * height), o.cols};
+        const std::int64_t ahead = tile.row + kAhead * height;
+        if (i == 0) source.prefetch(o, 0, std::min(ahead, o.rows));
+        if (ahead < o.rows) source.prefetch(o, ahead, std::min(height, o.rows - ahead));
+        x.resize(static_cast<std::size_t>(tile.rows * tile.cols));
+        source.read(o, tile.row, tile.rows, x);
+        f(static_cast<std::size_t>(i), tile, std::span<const float>(x));
+      } catch (...) {
+        errors[static_cast<std::size_t>(i)] = std::current_exception();
+      }
+    }
+  }
+  for (const auto& error : errors)
+    if (error) std::rethrow_exception(error);
+}
+
+float largest_magnitude(std::span<const float> x) {
+  std::uint32_t most = 0;  // magnitudes of FP32 are ordered as their bits, NaN above all
+  for (const float v : x) most = std::max(most, std::bit_cast<std::uint32_t>(v) & 0x7FFFFFFFU);
+  return std::bit_cast<float>(most);
+}
+
+[[noreturn]] void refuse(const Operand& o, const Tile& tile, std::span<const float> x) {
+  const auto bad = std::find_if(x.begin(), x.end(), [](float v) { return !std::isfinite(v); });
+  const std::int64_t at = bad - x.begin();
+  throw InputError(fmt::format(
+      "tensor {} holds {} in row {}, column {}; replay needs a finite training step.", o.tensor,
+      std::isnan(*bad) ? "a NaN" : "an infinity", tile.row + at / tile.cols, at % tile.cols));
+}
+
+TensorReplay added_up(const Operand& o, const Job& job, std::vector<Partial>& parts) {
+  TensorReplay t;
+  t.tensor = o.tensor;
+  t.op = o.op;
+  t.role = o.role;
+  t.tensor_class = o.tensor_class;
+  t.layer = o.layer;
+  t.expert = o.expert;
+  t.rows = o.rows;
+  t.cols = o.cols;
+  t.format = job.name();
+  t.stand_in_scales = job.format().scales == ScaleSource::least_squares;
+  Partial all;
+  if (job.spans_tiles()) {
+    std::vector<BlockSums> blocks(parts[0].sums.blocks.size());
+    for (const Partial& p : parts) {
+      for (std::size_t b = 0; b < blocks.size(); ++b) {
+        blocks[b].power += p.sums.blocks[b].power;
+        blocks[b].error += p.sums.blocks[b].error;
+      }
+    }
+    find_worst(blocks, 0, all);
+  }
+  for (const Partial& p : parts) {
+    all.total.power += p.total.power;
+    all.total.error += p.total.error;
+    all.sums.xy += p.sums.xy;
+    if (p.worst_error > all.worst_error) {
+      all.worst_error = p.worst_error;
+      all.worst_block = p.worst_block;
+    }
+    t.clipped += p.sums.clipped;
+    t.flushed += p.sums.flushed;
+    t.reencode_changed += p.sums.reencode_changed;
+    for (std::size_t c = 0; c < t.codes.size(); ++c) t.codes[c] += p.sums.codes[c];
+  }
+  t.worst_block = all.worst_block;
+  t.worst_block_error = all.worst_error;
+  if (all.total.power > 0) {
+    // ||x^ - a x||^2 = ||x^ - x||^2 - (1 - a)^2 ||x||^2 where a = <x, x^> / <x, x>.
+    t.error.gain = all.sums.xy / all.total.power;
+    t.error.relative_mse = all.total.error / all.total.power;
+    const double shrink = 1 - t.error.gain;
+    t.error.nsr = std::max(0.0, t.error.relative_mse - shrink * shrink);
+  }
+  return t;
+}
+
+}  // namespace
+
+std::string describe(const OperandFormat& format) {
+  std::string text(format.format_name());
+  if (format.block) {
+    const formats::BlockShape shape = format.block->block;
+    const auto side = [](std::int64_t n) {
+      return n == 0 ? std::string("all") : std::to_string(n);
+    };
+    const formats::BlockShape own = formats::find_block_format(format.block->name).block;
+    if (own.rows != shape.rows || own.cols != shape.cols)
+      text += " " + side(shape.rows) + "x" + side(shape.cols);
+  }
+  if (format.hadamard > 0) text += fmt::format(" hadamard-{}", format.hadamard);
+  if (format.rounding != formats::RoundingMode::nearest_even)
+    text += fmt::format(" {}", formats::name_of(format.rounding));
+  return text;
+}
+
+std::vector<OperandResult> audit_operand(const OperandSource& source, const Operand& operand,
+                                         std::span<const Recipe> recipes,
+                                         const ReplayOptions& options) {
+  const std::uint64_t seed = tensor_seed(options.seed, operand.tensor);
+  std::vector<std::unique_ptr<Job>> jobs;
+  std::vector<std::pair<std::size_t, std::size_t>> wanted;  // recipe, job
+  std::map<std::string, std::size_t> known;                 // formats, each measured once
+  for (std::size_t r = 0; r < recipes.size(); ++r) {
+    const Treatment t = recipes[r].treatment(operand.tensor_class, operand.expert, options.step,
+                                             {operand.layer, source.layers()});
+    std::vector<OperandFormat> formats;
+    if (operand.role == Role::weight) formats = {t.weight};
+    if (operand.role == Role::input) formats = {t.activation, t.wgrad_input.value_or(t.activation)};
+    if (operand.role == Role::output_grad)
+      formats = {t.gradient, t.wgrad_gradient.value_or(t.gradient)};
+    std::string before;
+    for (const OperandFormat& f : formats) {
+      if (!quantizes(f, recipes[r])) continue;
+      const std::string key = fmt::format("{} {} {} {}", describe(f), f.random_bits, f.random_signs,
+                                          f.reencode ? f.reencode->name : "");
+      if (key == before) continue;
+      before = key;
+      const auto [entry, fresh] = known.try_emplace(key, jobs.size());
+      if (fresh) jobs.push_back(std::make_unique<Job>(f, operand, seed));
+      wanted.emplace_back(r, entry->second);
+    }
+  }
+  if (jobs.empty()) return {};
+
+  std::int64_t band = 1;
+  for (const auto& job : jobs) band = std::lcm(band, job->band());
+  const std::int64_t height =
+      std::max<std::int64_t>(1, kTileElements / std::max<std::int64_t>(1, band * operand.cols)) *
+      band;
+  const auto tiles = static_cast<std::size_t>((operand.rows + height - 1) / height);
+  if (std::any_of(jobs.begin(), jobs.end(), [](const auto& j) { return j->needs_amax(); })) {
+    std::vector<std::vector<float>> amax(jobs.size(), std::vector<float>(tiles));
+    for_tiles(source, operand, height, [&](std::size_t i, const Tile& tile, auto x) {
+      if (!std::isfinite(largest_magnitude(x))) refuse(operand, tile, x);
+      std::vector<float> own;
+      for (std::size_t j = 0; j < jobs.size(); ++j) {
+        if (!jobs[j]->needs_amax()) continue;
+        const auto turned = jobs[j]->turned(x, tile, own);
+        amax[j][i] = largest_magnitude(turned);
+        if (jobs[j]->columns()) {
+#pragma omp critical
+          jobs[j]->observe(turned, tile);
+        }
+      }
+    });
+    for (std::size_t j = 0; j < jobs.size(); ++j)
+      if (jobs[j]->needs_amax() && !jobs[j]->columns())
+        jobs[j]->observe(largest_magnitude(amax[j]));
+  }
+  std::vector<std::vector<Partial>> parts(jobs.size(), std::vector<Partial>(tiles));
+  for_tiles(source, operand, height, [&](std::size_t i, const Tile& tile, auto x) {
+    if (!std::isfinite(largest_magnitude(x))) refuse(operand, tile, x);
+    std::vector<float> own;
+    for (std::size_t j = 0; j < jobs.size(); ++j)
+      parts[j][i] = jobs[j]->measure(jobs[j]->turned(x, tile, own), tile);
+  });
+  std::vector<OperandResult> results;
+  for (const auto& [recipe, job] : wanted)
+    results.push_back({recipe, added_up(operand, *jobs[job], parts[job])});
+  return results;
+}
+
+}  // namespace assay::simulator

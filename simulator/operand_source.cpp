@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "simulator/operand_source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "simulator/linear_replay.h"
+#include "simulator/shape.h"
+
+namespace assay::simulator {
+namespace {
+
+class RecordedOperands final : public OperandSource {
+ public:
+  explicit RecordedOperands(const Recording& recording) : recording_(recording) {
+    name_ = recording.header().name;
+    training_step_ = recording.header().training_step;
+    std::set<std::tuple<Role, std::string, TensorClass>> seen;
+    for (const Op& op : recording.ops()) {
+      layers_ = std::max(layers_, op.layer + 1);
+      if (op.kind != OpKind::linear) continue;
+      for (const Role role : {Role::weight, Role::input, Role::output_grad}) {
+        if (!op.has(role) || !seen.insert({role, op.tensor(role), linear_class(op)}).second)
+          continue;
+        const RecordedTensor t = recording.tensor(op, role);
+        if (t.rows() == 0 || t.cols() == 0) continue;  // an expert that no token chose
+        operands_.push_back({op.tensor(role), op.id, role, linear_class(op), op.layer, op.expert,
+                             t.rows(), t.cols()});
+      }
+    }
+  }
+
+  std::string identity() const override { return to_json(recording_.header()); }
+  void read(const Operand& o, std::int64_t first, std::int64_t count,
+            std::span<float> out) const override {
+    recording_.tensor(o.tensor).read_rows(first, count, out);
+  }
+  void prefetch(const Operand& o, std::int64_t first, std::int64_t count) const override {
+    recording_.tensor(o.tensor).prefetch_rows(first, count);
+  }
+
+ private:
+  const Recording& recording_;
+};
+
+std::vector<std::string_view> parts_of(std::string_view name) {
+  std::vector<std::string_view> parts;
+  for (std::size_t at = 0; at <= name.size();) {
+    const std::size_t end = std::min(name.find_first_of("./", at), name.size());
+    parts.push_back(name.substr(at, end - at));
+    at = end + 1;
+  }
+  return parts;
+}
+
+/// The number that is a whole part of the name, the first behind part `from`; -1: none.
+int number_after(const std::vector<std::string_view>& parts, std::size_t from) {
+  for (std::size_t i = from; i < parts.size(); ++i) {
+    int value = 0;
+    const auto [end, error] =
+        std::from_chars(parts[i].data(), parts[i].data() + parts[i].size(), value);
+    if (error == std::errc() && end == parts[i].data() + parts[i].size()) return value;
+  }
+  return -1;
+}
+
+class CheckpointOperands final : public OperandSource {
+ public:
+  CheckpointOperands(const Checkpoint& checkpoint, const std::string& name)
+      : checkpoint_(checkpoint) {
+    name_ = name;
+    for (const CheckpointTensor& t : checkpoint.tensors()) {
+      index_[t.name] = index_.size();
+      identity_ += fmt::format("{} {} {}\n", t.name, t.kind, shape_text(t.shape));
+      if (t.shape.size() < 2 || t.elements == 0) continue;
+      const DtypeInfo* dtype = find_dtype(t.kind);
+      if (dtype != nullptr && !dtype->floating) continue;
+      if (!t.problem.empty()) {
+        notes_.push_back("Tensor " + t.name + " was left out: " + t.problem + ".");
+        continue;
+      }
+      add(t);
+    }
+    if (operands_.empty())
+      throw InputError(name + ": has no floating-point tensor of two extents or more to audit.");
+  }
+
+  std::string identity() const override { return identity_; }
+  void read(const Operand& o, std::int64_t first, std::int64_t count,
+            std::span<float> out) const override {
+    const std::size_t index = index_.at(o.tensor);
+    // Checkpoints are read from and to multiples of their granule, or to the tensor's end.
+    const std::int64_t begin = first * o.cols;
+    const std::int64_t end = begin + count * o.cols;
+    const std::int64_t from = begin / Checkpoint::granule * Checkpoint::granule;
+    const std::int64_t to =
+        std::min(o.rows * o.cols,
+                 (end + Checkpoint::granule - 1) / Checkpoint::granule * Checkpoint::granule);
+    if (from == begin && to == end) {
+      checkpoint_.read(index, from, out);
+    } else {
+      std::vector<float> wide(static_cast<std::size_t>(to - from));
+      checkpoint_.read(index, from, wide);
+      std::copy_n(wide.begin() + (begin - from), out.size(), out.begin());
+    }
+    checkpoint_.release(index, from, to - from);
+  }
+  void prefetch(const Operand& /*operand*/, std::int64_t /*first*/,
+                std::int64_t /*count*/) const override {}
+
+ private:
+  void add(const CheckpointTensor& t) {
+    const auto parts = parts_of(t.name);
+    const auto experts = std::find(parts.begin(), parts.end(), "experts");
+    Operand o{t.name, t.name, Role::weight,  class_of_name(t.name), number_after(parts, 0),
+              -1,     1,      t.shape.back()};
+    if (experts != parts.end())
+      o.expert = number_after(parts, static_cast<std::size_t>(experts - parts.begin()));
+    o.rows = t.elements / o.cols;
+    layers_ = std::max(layers_, o.layer + 1);
+    operands_.push_back(std::move(o));
+  }
+
+  const Checkpoint& checkpoint_;
+  std::string identity_;
+  std::map<std::string, std::size_t, std::less<>> index_;  ///< of the checkpoint's tensors
+};
+
+}  // namespace
+
+std::unique_ptr<OperandSource> operands_of(const Recording& recording) {
+  return std::make_unique<RecordedOperands>(recording);
+}
+
+std::unique_ptr<OperandSource> operands_of(const Checkpoint& checkpoint, const std::string& name) {
+  return std::make_unique<CheckpointOperands>(checkpoint, name);
+}
+
+TensorClass class_of_name(std::string_view name) {
+  std::string_view stem = name;
+  if (stem.ends_with(".weight")) stem.remove_suffix(7);
+  const std::string_view last = parts_of(stem).back();
+  if (last == "router" || last == "gate") return TensorClass::router;
+  const auto has = [&](std::initializer_list<std::string_view> words) {
+    return std::any_of(words.begin(), words.end(),
+                       [&](std::string_view w) { return name.find(w) != std::string_view::npos; });
+  };
+  if (has({"expert", "_exps"})) return TensorClass::expert;
+  if (has({"norm", "Norm", "ln_"})) return TensorClass::norm;
+  if (has({"embed", "embd", "wte", "wpe"})) return TensorClass::embedding;
+  if (has({"lm_head", "classifier"}) || last == "head" || stem == "output")
+    return TensorClass::head;
+  if (has({"attn", "attention", "q_proj", "k_proj", "v_proj", "o_proj", "qkv"}))
+    return TensorClass::attention;
+  return TensorClass::dense;
+}
+
+}  // namespace assay::simulator

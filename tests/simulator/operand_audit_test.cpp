@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// The streamed figures of operands, held against those that are computed in memory by other code
+// (fake_quantize and measure_tensor), for every shape of block and every kind of scale.
+#include "simulator/operand_audit.h"
+
+#include <gtest/gtest.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include <cmath>
+#include <random>
+
+#include "formats/block.h"
+#include "simulator/error_figures.h"
+#include "simulator/fake_quantize.h"
+#include "simulator/hadamard.h"
+#include "simulator/linear_replay.h"
+
+namespace assay::simulator {
+namespace {
+
+/// One matrix in memory.
+class Held final : public OperandSource {
+ public:
+  Held(std::int64_t rows, std::int64_t cols, Role role = Role::weight)
+      : x_(static_cast<std::size_t>(rows * cols)) {
+    name_ = "held";
+    layers_ = 4;
+    operands_.push_back({"w", "w", role, TensorClass::dense, 1, -1, rows, cols});
+    std::mt19937 rng(7);
+    std::normal_distribution<float> normal(0, 0.3F);
+    for (float& v : x_) v = normal(rng);
+    for (std::size_t i = 0; i < x_.size(); i += 97) x_[i] = 0;
+    x_[x_.size() / 2] = 9;  // an outlier, so that blocks differ
+  }
+  std::string identity() const override { return name_; }
+  void read(const Operand& o, std::int64_t first, std::int64_t count,
+            std::span<float> out) const override {
+    std::copy_n(x_.begin() + first * o.cols, count * o.cols, out.begin());
+  }
+  void prefetch(const Operand& /*operand*/, std::int64_t /*first*/,
+                std::int64_t /*count*/) const override {}
+  [[nodiscard]] const Operand& operand() const { return operands_[0]; }
+  std::vector<float> x_;
+};
+
+Recipe with_weight(const OperandFormat& weight) {
+  Recipe recipe = load_recipe("bf16");
+  recipe.classes.resize(kTensorClassNames.size());
+  Treatment t;
+  t.weight = weight;
+  t.activation = t.gradient = recipe.high_precision;
+  recipe.classes[static_cast<std::size_t>(TensorClass::dense)] = t;
+  return recipe;
+}
+
+TensorReplay in_memory(const Held& held, OperandFormat format) {
+  const Operand& o = held.operand();
+  std::vector<float> x = held.x_;
+  if (format.hadamard > 0) hadamard(x, o.rows, o.cols, format);
+  format.hadamard = 0;
+  TensorReplay t;
+  t.rows = o.rows;
+  t.cols = o.cols;
+  measure_tensor(x, fake_quantize(x, o.rows, o.cols, format, tensor_seed(1, o.tensor)), format, t);
+  return t;
+}
+
+void expect_equal(const TensorReplay& a, const TensorReplay& b, const std::string& what) {
+  // Sums of n terms of one sign in two orders are at most n 2^-53 < 1e-9 apart, relatively, for the
+  // n < 2^20 here, and so is the gain. The noise is streamed as mse - (1 - a)^2: an error of the
+  // mse's own, and 2 |1 - a| times that of a.
+  const double noise = 1e-9 * b.error.relative_mse + 2e-9 * std::fabs(1 - b.error.gain);
+  EXPECT_NEAR(a.error.gain, b.error.gain, 1e-9) << what;
+  EXPECT_NEAR(a.error.relative_mse, b.error.relative_mse, 1e-9 * b.error.relative_mse) << what;
+  EXPECT_NEAR(a.error.nsr, b.error.nsr, noise) << what;
+  EXPECT_NEAR(a.worst_block_error, b.worst_block_error, 1e-9 * b.worst_block_error) << what;
+  EXPECT_EQ(a.worst_block, b.worst_block) << what;
+  EXPECT_EQ(a.clipped, b.clipped) << what;
+  EXPECT_EQ(a.flushed, b.flushed) << what;
+  EXPECT_EQ(a.codes, b.codes) << what;
+  EXPECT_EQ(a.reencode_changed, b.reencode_changed) << what;
+}
+
+OperandFormat block_operand(std::string_view name) {
+  OperandFormat format;
+  format.block = formats::find_block_format(name);
+  if (format.block->rule == formats::ScaleRule::given) format.scales = ScaleSource::least_squares;
+  return format;
+}
+
+std::vector<OperandFormat> formats_to_try() {
+  std::vector<OperandFormat> all;
+  for (const char* name :
+       {"nvfp4", "nvfp4-paper", "nvfp4-pretraining", "mxfp4-floor", "mxfp4-rceil",
+        "mxfp6-e2m3-rceil", "fp8-deepseek-v3", "fp8-deepseek-v3-weight", "fp4-fp32", "int4-g128",
+        "article-attention", "nvfp4-4over6"})
+    all.push_back(block_operand(name));
+  const auto also = [&](std::string_view name, auto change) {
+    all.push_back(block_operand(name));
+    change(all.back());
+  };
+  for (const formats::BlockShape shape :
+       {formats::BlockShape{1, 0}, {0, 0}, {0, 1}, {0, 32}, {16, 1}, {64, 3}})
+    also("fp8-deepseek-v3", [&](OperandFormat& f) { f.block->block = shape; });
+  also("deepseek-v4",
+       [](OperandFormat& f) { f.reencode = formats::find_block_format("fp8-deepseek-v4-weight"); });
+  also("nvfp4-paper", [](OperandFormat& f) {
+    f.rounding = formats::RoundingMode::stochastic;
+    f.random_bits = 9;
+  });
+  also("nvfp4-paper", [](OperandFormat& f) {
+    f.block->block = {16, 1};
+    f.hadamard = 16;
+    f.random_signs = true;
+  });
+  also("mxfp4-rceil", [](OperandFormat& f) { f.hadamard = 32; });
+  OperandFormat cast;
+  cast.element = &formats::e4m3;
+  all.push_back(cast);
+  cast.rounding = formats::RoundingMode::stochastic;
+  cast.random_bits = 4;
+  all.push_back(cast);
+  return all;
+}
+
+TEST(OperandAudit, StreamedFiguresAreThoseInMemory) {
+  // Several tiles, one tile, one element; ragged at every border.
+  for (const auto& [rows, cols] :
+       {std::pair<std::int64_t, std::int64_t>{700, 515}, {33, 257}, {1, 7}, {5, 1}}) {
+    const Held held(rows, cols);
+    for (const OperandFormat& format : formats_to_try()) {
+      const auto results =
+          audit_operand(held, held.operand(), std::vector<Recipe>{with_weight(format)}, {});
+      ASSERT_EQ(results.size(), 1U);
+      EXPECT_EQ(results[0].tensor.format, describe(format));
+      expect_equal(results[0].tensor, in_memory(held, format),
+                   describe(format) + " of " + std::to_string(rows) + "x" + std::to_string(cols));
+    }
+  }
+}
+
+TEST(OperandAudit, RecipesTogetherAreRecipesAlone) {
+  const Held held(300, 129);
+  std::vector<Recipe> recipes;
+  for (const OperandFormat& format : formats_to_try()) recipes.push_back(with_weight(format));
+  recipes.push_back(load_recipe("bf16"));
+  const auto together = audit_operand(held, held.operand(), recipes, {});
+  ASSERT_EQ(together.size(), recipes.size() - 1) << "bf16 quantizes nothing";
+  for (std::size_t r = 0; r < together.size(); ++r) {
+    EXPECT_EQ(together[r].recipe, r);
+    const auto alone = audit_operand(held, held.operand(), std::span(recipes).subspan(r, 1), {});
+    // Tiles may be cut elsewhere, so sums may be added in another order.
+    expect_equal(together[r].tensor, alone[0].tensor, alone[0].tensor.format);
+  }
+}
+
+#ifdef _OPENMP
+TEST(OperandAudit, ThreadsChangeNoBit) {
+  const Held held(900, 257);
+  std::vector<Recipe> recipes;
+  for (const OperandFormat& format : formats_to_try()) recipes.push_back(with_weight(format));
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(1);
+  const auto one = audit_operand(held, held.operand(), recipes, {});
+  omp_set_num_threads(5);
+  const auto five = audit_operand(held, held.operand(), recipes, {});
+  omp_set_num_threads(before);
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    EXPECT_EQ(one[i].tensor.error.gain, five[i].tensor.error.gain) << one[i].tensor.format;
+    EXPECT_EQ(one[i].tensor.error.nsr, five[i].tensor.error.nsr) << one[i].tensor.format;
+    EXPECT_EQ(one[i].tensor.worst_block_error, five[i].tensor.worst_block_error);
+  }
+}
+#endif
+
+TEST(OperandAudit, GradientsAndInputsOfTheWeightGradientAreMeasuredToo) {
+  const std::vector<Recipe> recipes{load_recipe("nvfp4-pretraining")};
+  for (const Role role : {Role::input, Role::output_grad}) {
+    const Held held(64, 48, role);
+    const auto results = audit_operand(held, held.operand(), recipes, {});
+    ASSERT_EQ(results.size(), 2U);
+    const std::string rounding = role == Role::output_grad ? " stochastic" : "";
+    EXPECT_EQ(results[0].tensor.format, "nvfp4-paper" + rounding);
+    EXPECT_EQ(results[1].tensor.format, "nvfp4-paper 16x1 hadamard-16" + rounding);
+    const Treatment t = recipes[0].treatment(TensorClass::dense, -1, 0);
+    expect_equal(results[1].tensor,
+                 in_memory(held, role == Role::input ? *t.wgrad_input : *t.wgrad_gradient),
+                 "wgrad");
+  }
+}
+
+TEST(OperandAudit, KeptLayersAreLeftAlone) {
+  Held held(64, 48);
+  Recipe recipe = load_recipe("nvfp4-pretraining");
+  recipe.kept.first = 0.5;  // layers 0 and 1 of 4; the operand lies in layer 1
+  EXPECT_TRUE(audit_operand(held, held.operand(), std::vector<Recipe>{recipe}, {}).empty());
+}
+
+TEST(OperandAudit, ANanIsNamedByItsPlace) {
+  for (const char* name : {"nvfp4", "mxfp4-rceil"}) {
+    Held held(700, 515);
+    held.x_[515 * 600 + 17] = std::numeric_limits<float>::quiet_NaN();
+    held.x_[515 * 650 + 3] = std::numeric_limits<float>::infinity();
+    try {
+      (void)audit_operand(held, held.operand(),
+                          std::vector<Recipe>{with_weight(block_operand(name))}, {});
+      FAIL() << "accepted";
+    } catch (const InputError& e) {
+      EXPECT_NE(std::string(e.what()).find("a NaN in row 600, column 17"), std::string::npos)
+          << e.what();
+    }
+  }
+}
+
+TEST(OperandAudit, NamesSayTheClass) {
+  EXPECT_EQ(class_of_name("model.layers.3.mlp.gate.weight"), TensorClass::router);
+  EXPECT_EQ(class_of_name("model.layers.3.mlp.experts.7.gate_proj.weight"), TensorClass::expert);
+  EXPECT_EQ(class_of_name("blk.3.ffn_gate_exps.weight"), TensorClass::expert);
+  EXPECT_EQ(class_of_name("model.layers.3.mlp.gate_proj.weight"), TensorClass::dense);
+  EXPECT_EQ(class_of_name("encoder.layer.0.attention.output.dense.weight"), TensorClass::attention);
+  EXPECT_EQ(class_of_name("encoder.layer.0.attention.output.LayerNorm.weight"), TensorClass::norm);
+  EXPECT_EQ(class_of_name("embeddings.word_embeddings.weight"), TensorClass::embedding);
+  EXPECT_EQ(class_of_name("token_embd.weight"), TensorClass::embedding);
+  EXPECT_EQ(class_of_name("lm_head.weight"), TensorClass::head);
+  EXPECT_EQ(class_of_name("pooler.dense.weight"), TensorClass::dense);
+}
+
+}  // namespace
+}  // namespace assay::simulator
