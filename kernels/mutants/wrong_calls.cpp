@@ -147,6 +147,27 @@ class EmptyKIsZero final : public Wrapper {
   }
 };
 
+/// Rows are counted by a dimension of the grid that ends at 65,535.
+class RowsBeyondGrid final : public Wrapper {
+ public:
+  using Wrapper::Wrapper;
+  Status run(const Claim& claim, const assay_dut_call& call) const override {
+    std::vector<assay_dut_tensor> in(call.in, call.in + call.n_in);
+    std::vector<assay_dut_tensor> out(call.out, call.out + call.n_out);
+    for (std::vector<assay_dut_tensor>* list : {&in, &out})
+      for (assay_dut_tensor& t : *list)
+        if (t.ndim == 2) t.shape[0] = std::min(t.shape[0], kGrid);
+    assay_dut_call capped = call;
+    capped.m = std::min(call.m, kGrid);
+    capped.in = in.data();
+    capped.out = out.data();
+    return inner().run(claim, capped);
+  }
+
+ private:
+  static constexpr std::int64_t kGrid = 65535;
+};
+
 template <class Device>
 std::unique_ptr<DeviceUnderTest> make(std::string_view id) {
   return std::make_unique<Device>(id);
@@ -166,6 +187,9 @@ constexpr std::array table{
            "order_depends_on_shape", nullptr, make<SplitKByM>},
     Mutant{"empty_k_is_zero", "k = 0 gives zeros instead of beta C + bias", "early returns",
            "empty_k_is_zero", nullptr, make<EmptyKIsZero>},
+    Mutant{"rows_beyond_grid", "rows from 65,535 on are not computed",
+           "blockIdx.y for the row: a launch fails or is capped at 65,535", "rows_beyond_grid",
+           nullptr, make<RowsBeyondGrid>},
 };
 
 }  // namespace

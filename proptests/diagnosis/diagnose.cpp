@@ -78,6 +78,8 @@ constexpr std::array conditions{
               [](const Call& c) { return any_row_beyond(c, 32); }},
     Condition{"offsets_in_32_bits", "wrong wherever a row begins 2^31 elements behind the first",
               [](const Call& c) { return any_row_beyond(c, 31); }},
+    Condition{"rows_beyond_grid", "wrong wherever there are more than 65,535 rows",
+              [](const Call& c) { return c.m > 65535; }},
     Condition{"row_stride_ignored", "wrong wherever rows do not follow each other",
               [](const Call& c) { return c.row_gap > 0 && c.m != 1; }},
     Condition{"c_row_stride_ignored",

@@ -8,6 +8,7 @@ namespace assay::proptests::lists {
 
 extern const std::string_view quantize_1_0;
 extern const std::string_view quantize_1_1;
+extern const std::string_view quantize_1_2;
 extern const std::string_view gemm_nvfp4_1_0;
 extern const std::string_view gemm_nvfp4_1_1;
 extern const std::string_view gemm_mxfp4_1_0;

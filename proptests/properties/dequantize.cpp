@@ -9,6 +9,7 @@
 #include "golden/quantize.h"
 #include "proptests/generators.h"
 #include "proptests/judge.h"
+#include "proptests/properties/quantize_domains.h"
 #include "proptests/properties/spread.h"
 #include "proptests/property.h"
 #include "proptests/tensor_edits.h"
@@ -141,6 +142,10 @@ Case padded_scales(Draw& draw, const Claim& claim, std::int64_t) {
   c.scale_padding = padding_byte(draw);
   return c;
 }
+Case many_rows(Draw& draw, const Claim& claim, std::int64_t index) {
+  return {claim, draw_tensor(draw, *claim.a, domains::many_rows(draw, index), 1, claim.scale_layout,
+                             Codes::any, Scales::powers_of_two)};
+}
 
 struct Probe {
   const char* slug;
@@ -162,6 +167,9 @@ constexpr std::array probes{
           },
           "kernels/abi/assay_dut.h, ASSAY_DUT_ANY_PADDING; ",
           "what pads a swizzled array of scale factors changes no number"},
+    Probe{"many_rows", many_rows, [](const Claim&) { return true; },
+          "CUDA C++ Programming Guide, technical specifications: dimensions y and z of a grid; ",
+          "every row is computed, also where there are more than a dimension of a grid counts"},
 };
 
 template <class Draws>

@@ -129,6 +129,10 @@ constexpr const char* own = "formats/tensor.h, BlockFormat (this project's defin
 constexpr const char* layouts =
     "cuBLAS documentation, 1D Block Scaling Factors Layout; formats/tensor.h, ScaleLayout; ";
 constexpr const char* strides = "kernels/abi/assay_dut.h, ASSAY_DUT_STRIDES; ";
+constexpr const char* grids =
+    "CUDA C++ Programming Guide, technical specifications: dimensions y and z of a grid; ";
+constexpr const char* grids_statement =
+    "every row is computed, also where there are more than a dimension of a grid counts";
 constexpr const char* far = "kernels/abi/assay_dut.h, ASSAY_DUT_FAR_ROWS; ";
 
 struct Aspect {
@@ -195,7 +199,8 @@ constexpr std::array domain_rows{
            "from one scale code to the next at the declared block maximum, for every code"},
     Domain{"idempotence", domains::idempotence,
            "proptests/properties/quantize_domains.h, idempotence (theorem); ",
-           "what a tensor dequantizes to is quantized back to its codes and scale factors"}};
+           "what a tensor dequantizes to is quantized back to its codes and scale factors"},
+    Domain{"many_rows", domains::many_rows, grids, grids_statement}};
 
 struct FormatRow {
   const formats::BlockFormat* format;

@@ -111,4 +111,15 @@ void idempotence(Draw& draw, themes::Case& c, std::int64_t index) {
               t.tensor_scale);
 }
 
+std::int64_t many_rows(Draw& draw, std::int64_t index) {
+  return index % 16 == 0 ? 65535 + draw.between(1, 64) : draw.between(141, 600);
+}
+
+void many_rows(Draw& draw, themes::Case& c, std::int64_t index) {
+  c.rows = many_rows(draw, index);
+  c.cols = 1;
+  c.x.resize(c.rows);
+  themes::narrow(draw, c);
+}
+
 }  // namespace assay::proptests::domains

@@ -24,7 +24,7 @@ const std::map<std::string_view, std::string> frozen{
     {"w4a16-1.0", "795b10595810cdc5"},      {"w4a16-1.1", "2f6223cec6de6e36"},
     {"w4a8-1.0", "d5d7fb1b5f08c0cf"},       {"gemm-nvfp4-1.1", "258b2c787cde105d"},
     {"gemm-mxfp4-1.1", "e2217b6483632519"}, {"w4a16-1.2", "8efac41b1e2b4141"},
-    {"quantize-1.1", "e737aa0b5be6ce07"}};
+    {"quantize-1.1", "e737aa0b5be6ce07"},   {"quantize-1.2", "c02ae1d74a081ff2"}};
 
 TEST(Profiles, AreFrozen) {
   EXPECT_EQ(all_profiles().size(), frozen.size());
