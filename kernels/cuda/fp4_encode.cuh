@@ -75,19 +75,24 @@ ASSAY_HOST_DEVICE inline float round_e2m1(float x, float sign) {
 /// With a and e as above, t = a / (E/2) = i + f exactly, so T = floor(t 2^n) holds i above n bits
 /// and floor(f 2^n) below (t < 8: T has at most 19 bits, and scaling by a power of two is exact);
 /// adding the word carries iff the element goes up. The code is i + 2e as above. 6 has f = 0.
-ASSAY_HOST_DEVICE inline std::uint32_t encode_e2m1_stochastic(float x, std::uint32_t word, int n) {
+///
+/// The top four bits alone count, garbage is below. 2^23 + T as a float has bits
+/// (150 << 23) + T, of which the n-bit shift leaves a multiple of 8 above T; the binade's bits,
+/// shifted by 22, are 2 (127 + e) = 2e - 2 modulo 8.
+ASSAY_HOST_DEVICE inline std::uint32_t encode_e2m1_stochastic_high(float x, std::uint32_t word,
+                                                                   int n) {
   const float a = fminf(fabsf(x), 6.0F);
   const std::uint32_t binade = bits_of(e2m1_binade(a));
   // 2^(n + 1 - e), from the exponent field 127 + e of the binade.
   const float to_steps = float_of(static_cast<std::uint32_t>(255 + n) * (1U << 23) - binade);
 #ifdef __CUDA_ARCH__
-  // 2^23 + T, rounded toward zero to the units that floats have there.
-  const std::uint32_t steps = __float_as_uint(__fmaf_rz(a, to_steps, 0x1p23F)) & 0x7FFFFFU;
+  // Rounded toward zero to the units that floats have there.
+  const std::uint32_t steps = __float_as_uint(__fmaf_rz(a, to_steps, 0x1p23F));
 #else
-  const auto steps = static_cast<std::uint32_t>(a * to_steps);
+  const auto steps = (150U << 23) + static_cast<std::uint32_t>(a * to_steps);
 #endif
-  const std::uint32_t magnitude = ((steps + word) >> n) + 2 * ((binade >> 23) - 127);
-  return magnitude | (bits_of(x) >> 31) << 3;
+  const std::uint32_t magnitude = ((steps + word) >> n) + (binade >> 22) + 2;
+  return (magnitude << 28 & 0x7FFFFFFFU) | (bits_of(x) & 0x80000000U);
 }
 
 /// Eight codes whose top bits are `high`, the first in the lowest nibble.

@@ -33,8 +33,7 @@ struct GemmW4a16 {
   std::uint16_t* d_bf16 = nullptr;      ///< instead of d: D rounded once to bf16, nearest even
   const float* group_scales = nullptr;  ///< grouped: a tensor scale a group, in place of the one
   /// The weights once more, rearranged (PackedWeights); null: the packed tactics do not take it.
-  const std::uint32_t* packed_codes = nullptr;
-  const std::uint8_t* packed_scales = nullptr;
+  const std::uint8_t* packed = nullptr;
 };
 
 /// The ways to compute it: one product each, all within the same bound.
@@ -49,12 +48,16 @@ enum class W4a16Tactic : int {
   wgmma128x256,
   packed8,  ///< m <= 8, of rearranged weights
   packed16,
+  packed64x128,  ///< as wgmma64x128, of rearranged weights, blocks cutting k where tiles are few
+  packed128x128,
+  packed256x128,
 };
 inline constexpr W4a16Tactic w4a16_tactics[] = {
     W4a16Tactic::tiled,        W4a16Tactic::batch8,       W4a16Tactic::batch16,
     W4a16Tactic::batch32,      W4a16Tactic::batch64,      W4a16Tactic::wgmma64x128,
     W4a16Tactic::wgmma128x128, W4a16Tactic::wgmma128x256, W4a16Tactic::packed8,
-    W4a16Tactic::packed16};
+    W4a16Tactic::packed16,     W4a16Tactic::packed64x128, W4a16Tactic::packed128x128,
+    W4a16Tactic::packed256x128};
 [[nodiscard]] const char* name_of(W4a16Tactic tactic);
 
 /// Whether the tactic takes this problem on the current device.

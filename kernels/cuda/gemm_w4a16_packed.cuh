@@ -18,13 +18,17 @@ class PackedWeights {
   [[nodiscard]] GemmW4a16 attached_to(GemmW4a16 problem) const;
 
  private:
-  mutable DeviceBuffer<std::uint32_t> codes_;
-  mutable DeviceBuffer<std::uint8_t> scales_;
+  mutable DeviceBuffer<std::uint8_t> tiles_;
   bool fits_ = false;
 };
 
-/// `columns`: 8 or 16.
+/// `columns`: 8 or 16. The packed weights are read before the kernel ahead in the stream has ended,
+/// so that kernel must not write them; PackedWeights' constructor waits for its own.
 [[nodiscard]] bool w4a16_packed_takes(int columns, const GemmW4a16& problem);
 void launch_w4a16_packed(int columns, const GemmW4a16& problem, cudaStream_t stream);
+
+/// Tiles of `columns` rows of A, 64, 128 or 256, by 128 rows of B.
+[[nodiscard]] bool w4a16_packed_wgmma_takes(const GemmW4a16& problem);
+void launch_w4a16_packed_wgmma(int columns, const GemmW4a16& problem, cudaStream_t stream);
 
 }  // namespace assay::kernels::cuda

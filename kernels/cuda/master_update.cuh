@@ -36,23 +36,20 @@ ASSAY_HOST_DEVICE inline std::uint16_t updated_master(std::uint16_t master, floa
   const double sum = w + t;
   const double part = sum - w;
   const double rest = (w - (sum - part)) + (t - part);
-  if (sum != sum) return 0x7FC0;
   const bool shorter = rest != 0.0 && (rest < 0.0) != (sum < 0.0);  // nearer to zero than `sum`
-  if (fabs(sum) > 0x1p128 || (fabs(sum) == 0x1p128 && !shorter))
-    return static_cast<std::uint16_t>(0x7F80U | (sum < 0 ? 0x8000U : 0U));
   std::uint32_t code = bits_of(toward_zero(sum));
-  bool cut = double{float_of(code)} != sum;
-  if (!cut && rest != 0.0) {
-    if (shorter) --code;
-    cut = true;
-  }
+  const bool inexact = double{float_of(code)} != sum;
+  const bool cut = inexact || rest != 0.0;
+  if (!inexact && shorter) --code;
   const std::uint32_t low = code & 0xFFFFU;
-  bool up = false;
-  if (bits == 0)
-    up = low > 0x8000U || (low == 0x8000U && (cut || (code >> 16 & 1U) != 0));
-  else
-    up = (low >> (16 - bits)) + word >= 1U << bits;
-  return static_cast<std::uint16_t>((code >> 16) + (up ? 1U : 0U));
+  const bool up = bits == 0 ? low > 0x8000U || (low == 0x8000U && (cut || (code >> 16 & 1U) != 0))
+                            : (low >> (16 - bits)) + word >= 1U << bits;
+  std::uint32_t result = (code >> 16) + (up ? 1U : 0U);
+  // Last, as choices: a branch would keep a thread's elements from going side by side.
+  const bool beyond = fabs(sum) > 0x1p128 || (fabs(sum) == 0x1p128 && !shorter);
+  result = beyond ? (sum < 0 ? 0xFF80U : 0x7F80U) : result;
+  result = sum != sum ? 0x7FC0U : result;
+  return static_cast<std::uint16_t>(result);
 }
 
 }  // namespace assay::kernels::cuda

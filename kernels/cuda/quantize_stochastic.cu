@@ -28,23 +28,47 @@ struct StochasticCodes {
   __device__ std::uint32_t operator()(const float (&x)[8], const BlockFactors& factors,
                                       std::int64_t index) const {
     const int drop = 32 - random.bits;
-    std::uint32_t codes = 0;
-    formats::PhiloxWords words{};
+    std::uint32_t words[8];
+    if (random.words != nullptr) {
 #pragma unroll
-    for (int e = 0; e < 8; ++e) {
-      std::uint32_t word = 0;
-      if (random.words != nullptr) {
-        // Elements past a row are +0, whatever the word; past the array there is none.
-        word = index + e < random.count ? random.words[index + e] : 0;
-      } else {
-        const auto which = static_cast<unsigned>(index + e) % 4;
-        if (e == 0 || (which == 0 && mutant != Mutant::stale_word)) words = block((index + e) / 4);
-        word = word_of(words, which);
-      }
-      codes |= encode_e2m1_stochastic(Order::scaled(x[e], factors), word >> drop, random.bits)
-               << 4 * e;
+      for (int e = 0; e < 8; ++e)  // elements past a row are +0, whatever the word; past the array
+        words[e] = index + e < random.count ? random.words[index + e] : 0;  // there is none
+    } else if (index % 4 == 0) {
+      own_words(index / 4, words);
+    } else {
+      unaligned_words(index, words);
     }
-    return codes;
+    std::uint32_t high[8];
+#pragma unroll
+    for (int e = 0; e < 8; ++e)
+      high[e] =
+          encode_e2m1_stochastic_high(Order::scaled(x[e], factors), words[e] >> drop, random.bits);
+    return pack_codes(high);
+  }
+
+ private:
+  /// Those of two counters.
+  __device__ void own_words(std::int64_t counter, std::uint32_t (&words)[8]) const {
+    const formats::PhiloxWords low = block(counter);
+    const formats::PhiloxWords high = mutant == Mutant::stale_word ? low : block(counter + 1);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      words[e] = low.w[e];
+      words[4 + e] = high.w[e];
+    }
+  }
+  /// Rows that are no multiple of 4.
+  __device__ void unaligned_words(std::int64_t index, std::uint32_t (&words)[8]) const {
+    formats::PhiloxWords of{};
+#pragma unroll 1
+    for (int e = 0; e < 8; ++e) {
+      const auto which = static_cast<unsigned>(index + e) % 4;
+      if (e == 0 || (which == 0 && mutant != Mutant::stale_word)) of = block((index + e) / 4);
+      const std::uint32_t word = word_of(of, which);
+#pragma unroll
+      for (int i = 0; i < 8; ++i)
+        if (i == e) words[i] = word;
+    }
   }
 };
 

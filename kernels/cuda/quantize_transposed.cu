@@ -68,28 +68,35 @@ __global__ void __launch_bounds__(kCols* kBlocks)
   const std::int64_t first = row0 + b * Order::block;  // along a row of the result
   const std::int64_t out_row = col0 + c;
   if (out_row >= task.cols || first >= task.rows) return;
-  const auto at = [&](int i) { return tile[place(b * Order::block + i, c, Order::block)]; };
+  float v[Order::block];
+  const float* const from = &tile[place(b * Order::block, c, Order::block)];
   unsigned amax = 0;
 #pragma unroll
-  for (int i = 0; i < Order::block; ++i) amax = max(amax, __float_as_uint(at(i)) & 0x7FFFFFFFU);
+  for (int i = 0; i < Order::block; ++i) {
+    v[i] = from[i * kCols];
+    amax = max(amax, __float_as_uint(v[i]) & 0x7FFFFFFFU);
+  }
   const bool poisoned = amax >= kInfinityBits;
   const BlockFactors factors = order.factors(__uint_as_float(poisoned ? 0U : amax));
-  const std::int64_t row_bytes = (task.rows + 1) / 2;
-  std::uint8_t* out = task.codes + out_row * row_bytes + first / 2;
+  std::uint32_t codes[Order::block / 8];
 #pragma unroll
   for (int part = 0; part < Order::block / 8; ++part) {
-    float v[8];
+    float eight[8];
 #pragma unroll
-    for (int e = 0; e < 8; ++e) v[e] = at(8 * part + e);
-    const std::uint32_t codes = poisoned ? 0 : Order::encode8(v, factors);
-    if (task.rows % 8 == 0 && first + 8 * part < task.rows) {
-      *reinterpret_cast<std::uint32_t*>(out + 4 * part) = codes;
-      continue;
-    }
+    for (int e = 0; e < 8; ++e) eight[e] = v[8 * part + e];
+    codes[part] = poisoned ? 0 : Order::encode8(eight, factors);
+  }
+  const std::int64_t row_bytes = (task.rows + 1) / 2;
+  std::uint8_t* out = task.codes + out_row * row_bytes + first / 2;
+  if (task.rows % Order::block == 0) {
 #pragma unroll
-    for (int byte = 0; byte < 4; ++byte)
-      if (first + 8 * part + 2 * byte < task.rows)
-        out[4 * part + byte] = static_cast<std::uint8_t>(codes >> 8 * byte);
+    for (int part = 0; part < Order::block / 8; part += 2)
+      *reinterpret_cast<uint2*>(out + 4 * part) = make_uint2(codes[part], codes[part + 1]);
+  } else {
+#pragma unroll
+    for (int byte = 0; byte < Order::block / 2; ++byte)
+      if (first + 2 * byte < task.rows)
+        out[byte] = static_cast<std::uint8_t>(codes[byte / 4] >> 8 * (byte % 4));
   }
   task.scales[task.index(out_row, first / Order::block)] =
       poisoned ? Order::nan_scale : factors.code;

@@ -7,11 +7,11 @@ namespace assay::kernels::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kTile = 64;  // codes
+constexpr int kTile = 256;  // codes
 
 constexpr int kGroup = 8;  // tiles of 128 x 4 scale factors, side by side: 32 bytes of a row
 
-/// Four neighbouring scale factors of a row; 0 past its end.
+/// Four neighbouring bytes of a row; 0 past its end.
 __device__ std::uint32_t load_word(const std::uint8_t* from, std::int64_t row, std::int64_t col,
                                    std::int64_t rows, std::int64_t cols) {
   if (row >= rows || col >= cols) return 0;
@@ -78,33 +78,56 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// A tile of 64 x 64 codes: its rows come in and its columns go out by bytes of two codes. The pitch
-// of an odd number of words keeps a column's bytes in different banks.
+/// An 8 x 8 block of codes, a word a row, becomes its transpose: single nibbles, pairs and halves
+/// change places across the diagonal.
+__device__ void transpose_block(std::uint32_t (&w)[8]) {
+#pragma unroll
+  for (int distance = 1; distance < 8; distance *= 2) {
+    const std::uint32_t low = distance == 1   ? 0x0F0F0F0FU
+                              : distance == 2 ? 0x00FF00FFU
+                                              : 0x0000FFFFU;
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      if ((i & distance) != 0) continue;
+      const std::uint32_t a = w[i];
+      const std::uint32_t b = w[i + distance];
+      w[i] = (a & low) | (b & low) << 4 * distance;
+      w[i + distance] = (a >> 4 * distance & low) | (b & ~low);
+    }
+  }
+}
+
+// A tile of 256 x 256 codes, by 8 x 8 blocks: words of rows come in, words of columns go out
+// through shared memory, where a turn by the block's column puts a warp's words into different
+// banks.
 template <Mutant mutant>
 __global__ void __launch_bounds__(kThreads)
     transpose_kernel(const std::uint8_t* from, std::int64_t rows, std::int64_t cols,
                      std::uint8_t* to) {
-  constexpr int pitch = kTile / 2 + 4;
-  __shared__ std::uint8_t tile[kTile][pitch];
+  constexpr int across = kTile / 8;               // words of a line
+  __shared__ std::uint32_t tile[kTile * across];  // [column][word of rows]
+  const auto place = [](int c, int block) { return c * across + (block + c / 8) % across; };
   const std::int64_t row0 = std::int64_t{blockIdx.y} * kTile;
   const std::int64_t col0 = std::int64_t{blockIdx.x} * kTile;
   const std::int64_t in_bytes = (cols + 1) / 2;
   const std::int64_t out_bytes = (rows + 1) / 2;
-  const int byte = static_cast<int>(threadIdx.x) % (kTile / 2);
-  const int line0 = static_cast<int>(threadIdx.x) / (kTile / 2);
+  const int word = static_cast<int>(threadIdx.x) % across;
+  const int line0 = static_cast<int>(threadIdx.x) / across;
   if (mutant == Mutant::missing_barrier && threadIdx.x / 32 % 2 != 0) __nanosleep(2000);
-  for (int r = line0; r < kTile; r += kThreads / (kTile / 2)) {
-    const bool inside = row0 + r < rows && col0 / 2 + byte < in_bytes;
-    tile[r][byte] = inside ? from[(row0 + r) * in_bytes + col0 / 2 + byte] : std::uint8_t{0};
+#pragma unroll 2
+  for (int block = line0; block < across; block += kThreads / across) {
+    std::uint32_t w[8];
+#pragma unroll
+    for (int i = 0; i < 8; ++i)
+      w[i] = load_word(from, row0 + 8 * block + i, col0 / 2 + 4 * word, rows, in_bytes);
+    transpose_block(w);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) tile[place(8 * word + i, block)] = w[i];
   }
   if constexpr (mutant != Mutant::missing_barrier) __syncthreads();
-  for (int c = line0; c < kTile; c += kThreads / (kTile / 2)) {
-    if (col0 + c >= cols || row0 / 2 + byte >= out_bytes) continue;
-    const int shift = c % 2 * 4;
-    const unsigned low = tile[2 * byte][c / 2] >> shift & 15U;
-    const unsigned high = tile[2 * byte + 1][c / 2] >> shift & 15U;
-    to[(col0 + c) * out_bytes + row0 / 2 + byte] = static_cast<std::uint8_t>(low | high << 4);
-  }
+#pragma unroll 4
+  for (int c = line0; c < kTile; c += kThreads / across)
+    store_word(tile[place(c, word)], to, col0 + c, row0 / 2 + 4 * word, cols, out_bytes);
 }
 
 dim3 grid_of(std::int64_t rows, std::int64_t cols) {

@@ -69,8 +69,18 @@ ASSAY_HOST_DEVICE inline PackedScale pack_e8m0(int code) {
 }
 
 /// Two scale factors times 2^(126 - 19), as bf16, from the even or the odd bytes of a word.
-ASSAY_HOST_DEVICE inline std::uint32_t unpack_ue4m3(std::uint32_t word, int odd) {
-  return ((odd != 0 ? word >> 4 : word << 4) & 0x0FF00FF0U) | 0x70007000U;
+/// `high_bits`: these, in a register on a GPU, where both constants do not fit into an instruction.
+inline constexpr std::uint32_t kPackedHighBits = 0x70007000U;
+ASSAY_HOST_DEVICE inline std::uint32_t unpack_ue4m3(std::uint32_t word, int odd,
+                                                    std::uint32_t high_bits = kPackedHighBits) {
+  const std::uint32_t shifted = odd != 0 ? word >> 4 : word << 4;
+#ifdef __CUDA_ARCH__
+  std::uint32_t both;  // (shifted & mask) | high_bits
+  asm("lop3.b32 %0, %1, 0x0FF00FF0, %2, 0xEA;" : "=r"(both) : "r"(shifted), "r"(high_bits));
+  return both;
+#else
+  return (shifted & 0x0FF00FF0U) | high_bits;
+#endif
 }
 ASSAY_HOST_DEVICE inline std::uint32_t unpack_e8m0(std::uint32_t word, int odd) {
   return (odd != 0 ? word >> 1 : word << 7) & 0x7F807F80U;
@@ -84,6 +94,10 @@ struct PackedPlace {
 };
 ASSAY_HOST_DEVICE constexpr PackedPlace packed_place(int lane, int step, int pair) {
   return {lane / 4 + pair % 2 * 8, step * 16 + lane % 4 * 2 + pair / 2 * 8};
+}
+/// Bytes of a tile: its words, then the scale factors of `groups` groups a row.
+ASSAY_HOST_DEVICE constexpr int packed_tile_bytes(int groups) {
+  return 1024 + kPackedRows * groups;
 }
 /// Where the word lies in the tile's 256 words: 16-byte loads of a warp are contiguous.
 ASSAY_HOST_DEVICE constexpr int packed_word(int lane, int step) {
