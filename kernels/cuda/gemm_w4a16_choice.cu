@@ -48,7 +48,8 @@ W4a16Tactic choose_w4a16(const GemmW4a16& p) {
     for (const W4a16Tactic tactic :
          {W4a16Tactic::batch8, W4a16Tactic::batch16, W4a16Tactic::batch32, W4a16Tactic::batch64})
       if (p.m <= row_of(tactic).columns && takes(tactic, p)) return tactic;
-  // Large tiles reuse more, if there are enough of them for the multiprocessors.
+  // Large tiles reuse more, if there are enough of them for the multiprocessors and they are at
+  // least half full.
   const auto tiles = [&](W4a16Tactic tactic) {
     const Row& row = row_of(tactic);
     return (p.m + row.columns - 1) / row.columns * ((p.n + row.rows - 1) / row.rows);
@@ -56,7 +57,8 @@ W4a16Tactic choose_w4a16(const GemmW4a16& p) {
   constexpr std::int64_t enough = 100;
   for (const W4a16Tactic tactic : {packed ? W4a16Tactic::packed256x128 : W4a16Tactic::wgmma128x256,
                                    packed ? W4a16Tactic::packed128x128 : W4a16Tactic::wgmma128x128})
-    if (tiles(tactic) >= enough && takes(tactic, p)) return tactic;
+    if (tiles(tactic) >= enough && p.m > row_of(tactic).columns / 2 && takes(tactic, p))
+      return tactic;
   if (packed && p.m > 64) return W4a16Tactic::packed128x128;
   if (packed) return W4a16Tactic::packed64x128;
   return takes(W4a16Tactic::wgmma64x128, p) ? W4a16Tactic::wgmma64x128 : W4a16Tactic::tiled;

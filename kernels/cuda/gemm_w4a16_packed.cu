@@ -139,7 +139,6 @@ __global__ void __launch_bounds__(S::threads, S::blocks) packed_kernel(GemmW4a16
   if (threadIdx.x == 0) {
     barrier_init(barrier, 1);
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-    barrier_expect(barrier, 4 * S::sources * static_cast<int>(p.m) * S::own);
   }
   // Sums may only be sent to a block that runs and has its barrier.
   asm volatile("barrier.cluster.arrive.relaxed.aligned;");
@@ -156,6 +155,7 @@ __global__ void __launch_bounds__(S::threads, S::blocks) packed_kernel(GemmW4a16
   ActivationPieces<S> pieces(p, begin);
   pieces.load(p);
   bool large = publish<S>(pieces, static_cast<int>(p.m), base);
+  if (threadIdx.x == 0) barrier_expect(barrier, 4 * S::sources * static_cast<int>(p.m) * S::own);
   unsigned buffer = base;
   for (int chunk = 0; chunk < share; chunk += S::chunk_tiles) {
     const bool more = chunk + S::chunk_tiles < share;
