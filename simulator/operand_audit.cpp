@@ -4,13 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <exception>
 #include <limits>
 #include <map>
 #include <numeric>
 #include <optional>
+#include <utility>
 
 #include "formats/array.h"
 #include "formats/block.h"
@@ -34,6 +34,8 @@ using formats::Tile;
 constexpr std::int64_t kTileElements = std::int64_t{1} << 17;
 /// Tiles that are asked for ahead of the one at hand.
 constexpr std::int64_t kAhead = 64;
+/// Tiles whose sums are held at a time.
+constexpr std::int64_t kBatch = 256;
 
 /// The sums of a tile under one format, before they are added up in the order of the tiles.
 struct Partial {
@@ -115,19 +117,20 @@ class Job {
       scales = formats::least_squares_scales(x, tile.rows, tile.cols, format_.block->block,
                                              *format_.block->element);
     const formats::BlockScaledTensor q = quantizer_->quantize_tile(x, tile, scales);
+    thread_local std::vector<BlockSums> room;  // fresh memory for every tile costs page faults
     if (again_) {
       // E2M1 times a power of two is an FP32 value: the second quantizer sees the first's exactly.
       std::vector<float> values(x.size());
       formats::dequantize(q, values);
       const formats::BlockScaledTensor second = again_->quantize_tile(values, tile);
-      p.sums = tile_statistics(x, q, &second);
+      p.sums = tile_statistics(x, q, &second, std::move(room));
     } else {
-      p.sums = tile_statistics(x, q);
+      p.sums = tile_statistics(x, q, nullptr, std::move(room));
     }
     if (!spans_tiles()) {
       const auto grid = formats::block_grid(format_.block->block, operand_.rows, operand_.cols);
       find_worst(p.sums.blocks, grid.block_of(tile.row, tile.col), p);
-      p.sums.blocks.clear();
+      room = std::exchange(p.sums.blocks, {});
     }
     return p;
   }
@@ -146,13 +149,12 @@ class Job {
     std::vector<float> values(x.size());
     formats::encode_array(spec, x, options, codes);
     formats::decode_array(spec, codes, values);
-    const std::vector<double> exact(values.begin(), values.end());
     const double one = 1;
     const double limit = std::numeric_limits<double>::infinity();
     Partial p;
     StatisticsSums sums;
     sums.blocks = &p.total;
-    add_row_statistics({x.data(), exact.data(), &one, &limit, x.size(), x.size()}, sums);
+    add_row_statistics({x.data(), values.data(), nullptr, &one, &limit, x.size(), x.size()}, sums);
     p.sums.xy = lane_sum(sums.xy);
     p.sums.flushed = sums.flushed;
     return p;
@@ -165,38 +167,31 @@ class Job {
   std::optional<formats::BlockQuantizer> quantizer_, again_;
 };
 
-/// Calls f(index, tile, elements) for every tile, on all cores; what it throws first, by tile,
-/// leaves.
+/// Calls f(index, tile, room for its elements) for tiles [first, last), on all cores; what it
+/// throws first, by tile, leaves.
 template <typename F>
-void for_tiles(const OperandSource& source, const Operand& o, std::int64_t height, F f) {
-  const std::int64_t count = (o.rows + height - 1) / height;
-  std::vector<std::exception_ptr> errors(static_cast<std::size_t>(count));
-#pragma omp parallel if (count > 1)
+void for_tiles(const OperandSource& source, const Operand& o, std::int64_t height,
+               std::int64_t first, std::int64_t last, F f) {
+  std::vector<std::exception_ptr> errors(static_cast<std::size_t>(last - first));
+#pragma omp parallel if (last - first > 1)
   {
-    std::vector<float> x;
+    thread_local std::vector<float> x;
 #pragma omp for schedule(dynamic)
-    for (std::int64_t i = 0; i < count; ++i) {
+    for (std::int64_t i = first; i < last; ++i) {
       try {
         const Tile tile{i * height, 0, std::min(height, o.rows - i * height), o.cols};
         const std::int64_t ahead = tile.row + kAhead * height;
         if (i == 0) source.prefetch(o, 0, std::min(ahead, o.rows));
         if (ahead < o.rows) source.prefetch(o, ahead, std::min(height, o.rows - ahead));
         x.resize(static_cast<std::size_t>(tile.rows * tile.cols));
-        source.read(o, tile.row, tile.rows, x);
-        f(static_cast<std::size_t>(i), tile, std::span<const float>(x));
+        f(static_cast<std::size_t>(i - first), tile, std::span<float>(x));
       } catch (...) {
-        errors[static_cast<std::size_t>(i)] = std::current_exception();
+        errors[static_cast<std::size_t>(i - first)] = std::current_exception();
       }
     }
   }
   for (const auto& error : errors)
     if (error) std::rethrow_exception(error);
-}
-
-float largest_magnitude(std::span<const float> x) {
-  std::uint32_t most = 0;  // magnitudes of FP32 are ordered as their bits, NaN above all
-  for (const float v : x) most = std::max(most, std::bit_cast<std::uint32_t>(v) & 0x7FFFFFFFU);
-  return std::bit_cast<float>(most);
 }
 
 [[noreturn]] void refuse(const Operand& o, const Tile& tile, std::span<const float> x) {
@@ -207,52 +202,75 @@ float largest_magnitude(std::span<const float> x) {
       std::isnan(*bad) ? "a NaN" : "an infinity", tile.row + at / tile.cols, at % tile.cols));
 }
 
-TensorReplay added_up(const Operand& o, const Job& job, std::vector<Partial>& parts) {
-  TensorReplay t;
-  t.tensor = o.tensor;
-  t.op = o.op;
-  t.role = o.role;
-  t.tensor_class = o.tensor_class;
-  t.layer = o.layer;
-  t.expert = o.expert;
-  t.rows = o.rows;
-  t.cols = o.cols;
-  t.format = job.name();
-  t.stand_in_scales = job.format().scales == ScaleSource::least_squares;
-  Partial all;
-  if (job.spans_tiles()) {
-    std::vector<BlockSums> blocks(parts[0].sums.blocks.size());
-    for (const Partial& p : parts) {
-      for (std::size_t b = 0; b < blocks.size(); ++b) {
-        blocks[b].power += p.sums.blocks[b].power;
-        blocks[b].error += p.sums.blocks[b].error;
-      }
+/// Sums of tiles under one format, added in the order of the tiles.
+class Total {
+ public:
+  void add(const Partial& p) {
+    if (blocks_.size() < p.sums.blocks.size()) blocks_.resize(p.sums.blocks.size());
+    for (std::size_t b = 0; b < p.sums.blocks.size(); ++b) {
+      blocks_[b].power += p.sums.blocks[b].power;
+      blocks_[b].error += p.sums.blocks[b].error;
     }
-    find_worst(blocks, 0, all);
-  }
-  for (const Partial& p : parts) {
-    all.total.power += p.total.power;
-    all.total.error += p.total.error;
-    all.sums.xy += p.sums.xy;
-    if (p.worst_error > all.worst_error) {
-      all.worst_error = p.worst_error;
-      all.worst_block = p.worst_block;
+    all_.total.power += p.total.power;
+    all_.total.error += p.total.error;
+    if (p.worst_error > all_.worst_error) {
+      all_.worst_error = p.worst_error;
+      all_.worst_block = p.worst_block;
     }
-    t.clipped += p.sums.clipped;
-    t.flushed += p.sums.flushed;
-    t.reencode_changed += p.sums.reencode_changed;
-    for (std::size_t c = 0; c < t.codes.size(); ++c) t.codes[c] += p.sums.codes[c];
+    all_.sums.xy += p.sums.xy;
+    all_.sums.clipped += p.sums.clipped;
+    all_.sums.flushed += p.sums.flushed;
+    all_.sums.reencode_changed += p.sums.reencode_changed;
+    for (std::size_t c = 0; c < all_.sums.codes.size(); ++c) all_.sums.codes[c] += p.sums.codes[c];
   }
-  t.worst_block = all.worst_block;
-  t.worst_block_error = all.worst_error;
-  if (all.total.power > 0) {
-    // ||x^ - a x||^2 = ||x^ - x||^2 - (1 - a)^2 ||x||^2 where a = <x, x^> / <x, x>.
-    t.error.gain = all.sums.xy / all.total.power;
-    t.error.relative_mse = all.total.error / all.total.power;
-    const double shrink = 1 - t.error.gain;
-    t.error.nsr = std::max(0.0, t.error.relative_mse - shrink * shrink);
+
+  [[nodiscard]] TensorReplay result(const Operand& o, const Job& job) const {
+    Partial all = all_;
+    find_worst(blocks_, 0, all);  // of blocks that span tiles
+    TensorReplay t;
+    t.tensor = o.tensor;
+    t.op = o.op;
+    t.role = o.role;
+    t.tensor_class = o.tensor_class;
+    t.layer = o.layer;
+    t.expert = o.expert;
+    t.rows = o.rows;
+    t.cols = o.cols;
+    t.format = job.name();
+    t.stand_in_scales = job.format().scales == ScaleSource::least_squares;
+    t.clipped = all.sums.clipped;
+    t.flushed = all.sums.flushed;
+    t.reencode_changed = all.sums.reencode_changed;
+    t.codes = all.sums.codes;
+    t.worst_block = all.worst_block;
+    t.worst_block_error = all.worst_error;
+    if (all.total.power > 0) {
+      // ||x^ - a x||^2 = ||x^ - x||^2 - (1 - a)^2 ||x||^2 where a = <x, x^> / <x, x>.
+      t.error.gain = all.sums.xy / all.total.power;
+      t.error.relative_mse = all.total.error / all.total.power;
+      const double shrink = 1 - t.error.gain;
+      t.error.nsr = std::max(0.0, t.error.relative_mse - shrink * shrink);
+    }
+    return t;
   }
-  return t;
+
+ private:
+  std::vector<BlockSums> blocks_;
+  Partial all_;
+};
+
+/// What the recipe makes of the operand; empty where it leaves it in high precision.
+std::vector<OperandFormat> formats_of(const Operand& operand, const Recipe& recipe,
+                                      const ReplayOptions& options, int layers) {
+  const Treatment t =
+      recipe.treatment(operand.tensor_class, operand.expert, options.step, {operand.layer, layers});
+  std::vector<OperandFormat> formats;
+  if (operand.role == Role::weight) formats = {t.weight};
+  if (operand.role == Role::input) formats = {t.activation, t.wgrad_input.value_or(t.activation)};
+  if (operand.role == Role::output_grad)
+    formats = {t.gradient, t.wgrad_gradient.value_or(t.gradient)};
+  std::erase_if(formats, [&](const OperandFormat& f) { return !quantizes(f, recipe); });
+  return formats;
 }
 
 }  // namespace
@@ -276,22 +294,15 @@ std::string describe(const OperandFormat& format) {
 
 std::vector<OperandResult> audit_operand(const OperandSource& source, const Operand& operand,
                                          std::span<const Recipe> recipes,
-                                         const ReplayOptions& options) {
+                                         const ReplayOptions& options,
+                                         std::span<const Operand> after) {
   const std::uint64_t seed = tensor_seed(options.seed, operand.tensor);
   std::vector<std::unique_ptr<Job>> jobs;
   std::vector<std::pair<std::size_t, std::size_t>> wanted;  // recipe, job
   std::map<std::string, std::size_t> known;                 // formats, each measured once
   for (std::size_t r = 0; r < recipes.size(); ++r) {
-    const Treatment t = recipes[r].treatment(operand.tensor_class, operand.expert, options.step,
-                                             {operand.layer, source.layers()});
-    std::vector<OperandFormat> formats;
-    if (operand.role == Role::weight) formats = {t.weight};
-    if (operand.role == Role::input) formats = {t.activation, t.wgrad_input.value_or(t.activation)};
-    if (operand.role == Role::output_grad)
-      formats = {t.gradient, t.wgrad_gradient.value_or(t.gradient)};
     std::string before;
-    for (const OperandFormat& f : formats) {
-      if (!quantizes(f, recipes[r])) continue;
+    for (const OperandFormat& f : formats_of(operand, recipes[r], options, source.layers())) {
       const std::string key = fmt::format("{} {} {} {}", describe(f), f.random_bits, f.random_signs,
                                           f.reencode ? f.reencode->name : "");
       if (key == before) continue;
@@ -308,36 +319,61 @@ std::vector<OperandResult> audit_operand(const OperandSource& source, const Oper
   const std::int64_t height =
       std::max<std::int64_t>(1, kTileElements / std::max<std::int64_t>(1, band * operand.cols)) *
       band;
-  const auto tiles = static_cast<std::size_t>((operand.rows + height - 1) / height);
-  if (std::any_of(jobs.begin(), jobs.end(), [](const auto& j) { return j->needs_amax(); })) {
-    std::vector<std::vector<float>> amax(jobs.size(), std::vector<float>(tiles));
-    for_tiles(source, operand, height, [&](std::size_t i, const Tile& tile, auto x) {
-      if (!std::isfinite(largest_magnitude(x))) refuse(operand, tile, x);
+  const std::int64_t tiles = (operand.rows + height - 1) / height;
+  // The first pass, for what depends on the whole tensor.
+  const auto any = [&](auto of) {
+    return std::any_of(jobs.begin(), jobs.end(), [&](const auto& j) { return of(*j); });
+  };
+  const bool elements =
+      any([](const Job& j) { return j.needs_amax() && (j.columns() || j.format().hadamard > 0); });
+  if (any([](const Job& j) { return j.needs_amax(); })) {
+    std::vector<float> amax(jobs.size());
+    source.begin_pass(operand, true);
+    for_tiles(source, operand, height, 0, tiles, [&](std::size_t, const Tile& tile, auto x) {
+      const float all = source.largest(operand, tile.row, tile.rows, x);
+      const bool bad = !std::isfinite(all);
+      if (bad || elements) source.read(operand, tile.row, tile.rows, x);
+      if (bad) refuse(operand, tile, x);
       std::vector<float> own;
       for (std::size_t j = 0; j < jobs.size(); ++j) {
         if (!jobs[j]->needs_amax()) continue;
-        const auto turned = jobs[j]->turned(x, tile, own);
-        amax[j][i] = largest_magnitude(turned);
-        if (jobs[j]->columns()) {
+        const auto turned = elements ? jobs[j]->turned(x, tile, own) : std::span<const float>();
+        const float most = jobs[j]->format().hadamard > 0 ? largest_magnitude(turned) : all;
 #pragma omp critical
-          jobs[j]->observe(turned, tile);
+        {
+          amax[j] = std::max(amax[j], most);
+          if (jobs[j]->columns()) jobs[j]->observe(turned, tile);
         }
       }
     });
     for (std::size_t j = 0; j < jobs.size(); ++j)
-      if (jobs[j]->needs_amax() && !jobs[j]->columns())
-        jobs[j]->observe(largest_magnitude(amax[j]));
+      if (jobs[j]->needs_amax() && !jobs[j]->columns()) jobs[j]->observe(amax[j]);
   }
-  std::vector<std::vector<Partial>> parts(jobs.size(), std::vector<Partial>(tiles));
-  for_tiles(source, operand, height, [&](std::size_t i, const Tile& tile, auto x) {
-    if (!std::isfinite(largest_magnitude(x))) refuse(operand, tile, x);
-    std::vector<float> own;
-    for (std::size_t j = 0; j < jobs.size(); ++j)
-      parts[j][i] = jobs[j]->measure(jobs[j]->turned(x, tile, own), tile);
+  source.begin_pass(operand, false);
+  const auto next = std::find_if(after.begin(), after.end(), [&](const Operand& o) {
+    return std::any_of(recipes.begin(), recipes.end(), [&](const Recipe& r) {
+      return !formats_of(o, r, options, source.layers()).empty();
+    });
   });
+  if (next != after.end()) source.announce(*next);
+  std::vector<Total> totals(jobs.size());
+  for (std::int64_t first = 0; first < tiles; first += kBatch) {
+    const std::int64_t last = std::min(first + kBatch, tiles);
+    std::vector<std::vector<Partial>> parts(
+        jobs.size(), std::vector<Partial>(static_cast<std::size_t>(last - first)));
+    for_tiles(source, operand, height, first, last, [&](std::size_t i, const Tile& tile, auto x) {
+      source.read(operand, tile.row, tile.rows, x);
+      if (!std::isfinite(largest_magnitude(x))) refuse(operand, tile, x);
+      std::vector<float> own;
+      for (std::size_t j = 0; j < jobs.size(); ++j)
+        parts[j][i] = jobs[j]->measure(jobs[j]->turned(x, tile, own), tile);
+    });
+    for (std::size_t j = 0; j < jobs.size(); ++j)
+      for (const Partial& p : parts[j]) totals[j].add(p);
+  }
   std::vector<OperandResult> results;
   for (const auto& [recipe, job] : wanted)
-    results.push_back({recipe, added_up(operand, *jobs[job], parts[job])});
+    results.push_back({recipe, totals[job].result(operand, *jobs[job])});
   return results;
 }
 

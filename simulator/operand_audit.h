@@ -24,11 +24,12 @@ struct OperandResult {
 /// and for inputs and output gradients also `wgrad_input` and `wgrad_gradient`. `format` of a
 /// result says block shape, rounding and transform where they are not the format's own. The same
 /// for every number of threads. Throws InputError that names tensor, row and column of a NaN or an
-/// infinity.
+/// infinity. `after`: the operands that will be audited next, whose reading may begin.
 [[nodiscard]] std::vector<OperandResult> audit_operand(const OperandSource& source,
                                                        const Operand& operand,
                                                        std::span<const Recipe> recipes,
-                                                       const ReplayOptions& options);
+                                                       const ReplayOptions& options,
+                                                       std::span<const Operand> after = {});
 
 /// "nvfp4-paper 16x1 hadamard-16 stochastic": what tells operand formats of one name apart.
 [[nodiscard]] std::string describe(const OperandFormat& format);

@@ -9,11 +9,17 @@
 #include <set>
 #include <tuple>
 
+#include "simulator/chunk_reader.h"
 #include "simulator/linear_replay.h"
+#include "simulator/safetensors.h"
 #include "simulator/shape.h"
+#include "simulator/tile_kernels.h"
 
 namespace assay::simulator {
 namespace {
+
+/// 640 MiB: a tensor up to that size is read once, also where two passes go over it.
+constexpr std::size_t kHeldChunks = 160;
 
 class RecordedOperands final : public OperandSource {
  public:
@@ -33,19 +39,85 @@ class RecordedOperands final : public OperandSource {
                              t.rows(), t.cols()});
       }
     }
+    find_whole();
   }
 
   std::string identity() const override { return to_json(recording_.header()); }
   void read(const Operand& o, std::int64_t first, std::int64_t count,
             std::span<float> out) const override {
-    recording_.tensor(o.tensor).read_rows(first, count, out);
+    const auto found = whole_.find(o.tensor);
+    if (found == whole_.end()) return recording_.tensor(o.tensor).read_rows(first, count, out);
+    to_float(found->second.dtype, bytes(found->second, first, count), 0, out);
+  }
+  float largest(const Operand& o, std::int64_t first, std::int64_t count,
+                std::span<float> scratch) const override {
+    const auto found = whole_.find(o.tensor);
+    if (found == whole_.end() || found->second.dtype != Dtype::bf16)
+      return OperandSource::largest(o, first, count, scratch);
+    return largest_magnitude_bf16(bytes(found->second, first, count));
   }
   void prefetch(const Operand& o, std::int64_t first, std::int64_t count) const override {
-    recording_.tensor(o.tensor).prefetch_rows(first, count);
+    if (!whole_.contains(o.tensor)) recording_.tensor(o.tensor).prefetch_rows(first, count);
+  }
+  void announce(const Operand& o) const override {
+    const auto found = whole_.find(o.tensor);
+    if (found == whole_.end() || announced_ == o.tensor) return;
+    announced_ = o.tensor;
+    const Whole& w = found->second;
+    files_.prefetch(w.file, w.begin, w.row_bytes * static_cast<std::uint64_t>(o.rows));
+  }
+  void begin_pass(const Operand& o, bool again) const override {
+    const auto found = whole_.find(o.tensor);
+    if (found == whole_.end()) return;
+    const std::uint64_t size = found->second.row_bytes * static_cast<std::uint64_t>(o.rows);
+    keep_ = again && size < (kHeldChunks - 16) * ChunkReader::kChunk;
+    if (o.tensor != passed_) files_.forget();  // the operand before
+    announce(o);
+    if (o.tensor == passed_ && !kept_)
+      files_.prefetch(found->second.file, found->second.begin, size);
+    passed_ = o.tensor;
+    kept_ = keep_;
   }
 
  private:
+  /// A tensor that is one piece of one file, row after row, in whole bytes.
+  struct Whole {
+    std::filesystem::path file;
+    std::uint64_t begin, row_bytes;
+    Dtype dtype;
+  };
+
+  void find_whole() {
+    std::map<std::string, std::vector<const TensorEntry*>> by_file;
+    for (const TensorEntry& t : recording_.header().tensors) {
+      if (t.shards.size() == 1 && info(t.dtype).bits % 8 == 0)
+        by_file[t.shards[0].file].push_back(&t);
+    }
+    for (const auto& [name, entries] : by_file) {
+      const SafetensorsFile file(recording_.folder() / name);
+      for (const TensorEntry* t : entries) {
+        const auto view = file.tensor(t->shards[0].key);
+        const auto row = static_cast<std::uint64_t>(info(view.dtype).bits / 8 *
+                                                    recording_.tensor(t->name).cols());
+        const auto begin = view.bytes.data() - file.file().bytes().data();
+        whole_[t->name] = {file.file().path(), static_cast<std::uint64_t>(begin), row, view.dtype};
+      }
+    }
+  }
+
+  std::span<const std::byte> bytes(const Whole& w, std::int64_t first, std::int64_t count) const {
+    thread_local std::vector<std::byte> own;
+    own.resize(w.row_bytes * static_cast<std::uint64_t>(count));
+    files_.read(w.file, w.begin + w.row_bytes * static_cast<std::uint64_t>(first), own, keep_);
+    return own;
+  }
+
   const Recording& recording_;
+  mutable ChunkReader files_{kHeldChunks};
+  mutable std::string announced_, passed_;
+  mutable bool keep_ = false;  ///< this pass's chunks, for the next
+  mutable bool kept_ = false;
+  std::map<std::string, Whole, std::less<>> whole_;
 };
 
 std::vector<std::string_view> parts_of(std::string_view name) {
@@ -132,6 +204,18 @@ class CheckpointOperands final : public OperandSource {
 };
 
 }  // namespace
+
+float OperandSource::largest(const Operand& o, std::int64_t first, std::int64_t count,
+                             std::span<float> scratch) const {
+  read(o, first, count, scratch);
+  return largest_magnitude(scratch);
+}
+
+void OperandSource::begin_pass(const Operand& /*operand*/, bool /*again*/) const {}
+void OperandSource::announce(const Operand& o) const {
+  constexpr std::int64_t kAheadElements = std::int64_t{1} << 23;
+  prefetch(o, 0, std::min(o.rows, kAheadElements / o.cols + 1));
+}
 
 std::unique_ptr<OperandSource> operands_of(const Recording& recording) {
   return std::make_unique<RecordedOperands>(recording);

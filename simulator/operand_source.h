@@ -43,8 +43,15 @@ class OperandSource {
   /// Rows [first, first + count) of an operand. Safe from several threads.
   virtual void read(const Operand& operand, std::int64_t first, std::int64_t count,
                     std::span<float> out) const = 0;
+  /// The largest magnitude of these rows, NaN if there is one; `scratch` is room for them.
+  [[nodiscard]] virtual float largest(const Operand& operand, std::int64_t first,
+                                      std::int64_t count, std::span<float> scratch) const;
+  /// A pass over an operand begins, with another one to follow on it where `again` is true.
+  virtual void begin_pass(const Operand& operand, bool again) const;
   /// Says that these rows are wanted soon.
   virtual void prefetch(const Operand& operand, std::int64_t first, std::int64_t count) const = 0;
+  /// Says that this operand will be audited next, from the beginning.
+  virtual void announce(const Operand& operand) const;
 
  protected:
   std::string name_;

@@ -166,8 +166,14 @@ void RecordedTensor::read_into(std::int64_t first, std::int64_t count, std::span
     const auto bits =
         static_cast<std::uint64_t>(info(view.dtype).bits) * static_cast<std::uint64_t>(run);
     const auto offset = static_cast<std::uint64_t>(view.bytes.data() - file.file().bytes().data());
-    file.file().release(offset + static_cast<std::uint64_t>(begin) * bits / 8,
-                        static_cast<std::uint64_t>(end - begin) * bits / 8);
+    // What was read is given back in windows: a call for every few rows would cost more than them.
+    constexpr std::uint64_t kWindow = std::uint64_t{8} << 20;
+    const std::uint64_t from = offset + static_cast<std::uint64_t>(begin) * bits / 8;
+    const std::uint64_t to = offset + static_cast<std::uint64_t>(end) * bits / 8;
+    const std::uint64_t first_window = from / kWindow * kWindow;
+    const bool last = to >= offset + view.bytes.size();
+    const std::uint64_t release_to = last ? to : to / kWindow * kWindow;
+    if (release_to > first_window) file.file().release(first_window, release_to - first_window);
   }
 }
 

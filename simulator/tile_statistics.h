@@ -29,9 +29,11 @@ struct TileSums {
 
 /// `x`: the tile, row-major; `q`: what it was quantized to, in row-major layouts; `again`: what the
 /// values of `q` were encoded to a second time, or null: then x^ are its values, and `clipped` and
-/// `codes` those of `q`. x^ are exact products; sums are in double.
+/// `codes` those of `q`. x^ are exact products; sums are in double. The memory of `room` is used
+/// for the blocks.
 [[nodiscard]] TileSums tile_statistics(std::span<const float> x,
                                        const formats::BlockScaledTensor& q,
-                                       const formats::BlockScaledTensor* again = nullptr);
+                                       const formats::BlockScaledTensor* again = nullptr,
+                                       std::vector<BlockSums> room = {});
 
 }  // namespace assay::simulator

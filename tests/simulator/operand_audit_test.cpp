@@ -9,6 +9,8 @@
 #include <omp.h>
 #endif
 
+#include <hwy/targets.h>
+
 #include <cmath>
 #include <random>
 
@@ -175,6 +177,27 @@ TEST(OperandAudit, ThreadsChangeNoBit) {
   }
 }
 #endif
+
+TEST(OperandAudit, VectorsOfAnyWidthChangeNoBit) {
+  const Held held(300, 257);
+  std::vector<Recipe> recipes;
+  for (const OperandFormat& format : formats_to_try()) recipes.push_back(with_weight(format));
+  const auto want = audit_operand(held, held.operand(), recipes, {});
+  for (const std::int64_t target : {HWY_AVX2, HWY_SSE4, HWY_SCALAR}) {
+    hwy::SetSupportedTargetsForTest(target);
+    const auto got = audit_operand(held, held.operand(), recipes, {});
+    hwy::SetSupportedTargetsForTest(0);
+    ASSERT_EQ(got.size(), want.size());
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      EXPECT_EQ(got[i].tensor.error.gain, want[i].tensor.error.gain) << want[i].tensor.format;
+      EXPECT_EQ(got[i].tensor.error.nsr, want[i].tensor.error.nsr) << want[i].tensor.format;
+      EXPECT_EQ(got[i].tensor.worst_block_error, want[i].tensor.worst_block_error);
+      EXPECT_EQ(got[i].tensor.codes, want[i].tensor.codes);
+      EXPECT_EQ(got[i].tensor.clipped, want[i].tensor.clipped);
+      EXPECT_EQ(got[i].tensor.flushed, want[i].tensor.flushed);
+    }
+  }
+}
 
 TEST(OperandAudit, GradientsAndInputsOfTheWeightGradientAreMeasuredToo) {
   const std::vector<Recipe> recipes{load_recipe("nvfp4-pretraining")};

@@ -155,6 +155,21 @@ class Journals(CliTest):
         refused("no journal", *self.ARGUMENTS, "--journal", self.file("other", b"hello\n"), "--resume")
 
 
+    def test_a_file_that_was_written_since_is_another_run(self):
+        values = random.Random(2)
+        tensors = {"mlp.weight": ([32, 32], [values.gauss(0, 1) for _ in range(1024)])}
+        path = self.file("model.safetensors", f32_tensors(tensors))
+        arguments = (path, "--recipe", "w4a16", "--operands", "--journal", self.folder / "journal")
+        self.assertEqual(run(*arguments).returncode, 0)
+        self.assertEqual(run(*arguments, "--resume").returncode, 0)
+        tensors["mlp.weight"][1][0] = 7.0
+        path = self.file("model.safetensors", f32_tensors(tensors))
+        os.utime(path, ns=(1, 1))
+        r = run(*arguments, "--resume")
+        self.assertEqual(r.returncode, 4, r.stderr)
+        self.assertIn("of another run", r.stderr)
+
+
 class BadRecordings(CliTest):
     """What every way of replaying says of a damaged recording."""
 
