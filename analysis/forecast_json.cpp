@@ -185,6 +185,7 @@ Json to_json(const NetworkReport& report) {
     if (f.measured) {
       j["measured"] = measured_json(*f.measured);
       j["measured"]["seconds"] = f.measured->seconds;
+      j["measured"]["all_seconds"] = f.measured->all_seconds;
     }
     forecasts.push_back(std::move(j));
   }

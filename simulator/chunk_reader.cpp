@@ -13,10 +13,14 @@
 
 #include "simulator/input_error.h"
 
+#if defined(__linux__) && !defined(MADV_COLLAPSE)
+#define MADV_COLLAPSE 25  // since Linux 6.1; older ones refuse it
+#endif
+
 namespace assay::simulator {
 namespace {
 
-constexpr std::size_t kThreads = 2;  // requests that a disk sees at a time
+constexpr std::size_t kThreads = 8;  // requests that a disk has at a time
 constexpr std::size_t kOpenFiles = 16;
 
 [[noreturn]] void fail(const std::string& path, const std::string& problem) {
@@ -40,17 +44,22 @@ class ChunkReader::Buffer {
     if (skip > 0) ::munmap(begin, skip);
     ::munmap(begin + skip + size, size - skip);
     data_ = begin + skip;
-#ifdef MADV_HUGEPAGE
-    ::madvise(data_, size, MADV_HUGEPAGE);  // a disk takes few separate pages in one request
+#if defined(MADV_HUGEPAGE) && defined(MADV_COLLAPSE)
+    ::madvise(data_, size, MADV_HUGEPAGE);
+    std::memset(data_, 0, size);
+    huge_ = ::madvise(data_, size, MADV_COLLAPSE) == 0;
 #endif
   }
   ~Buffer() { ::munmap(data_, ChunkReader::kChunk); }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   [[nodiscard]] std::byte* data() const { return data_; }
+  /// A disk takes few separate pages in one request: into small ones it is slow.
+  [[nodiscard]] bool huge() const { return huge_; }
 
  private:
   std::byte* data_;
+  bool huge_ = false;
 };
 
 class ChunkReader::File {
@@ -71,8 +80,10 @@ class ChunkReader::File {
   [[nodiscard]] const std::string& path() const { return path_; }
 
   /// The bytes from `offset` on, at most kChunk: how many there are.
-  std::size_t read(std::uint64_t offset, std::byte* to) const {
-    if (direct_ < 0 || in_page_cache(offset)) return read_all(cached_, offset, to, 0);
+  std::size_t read(std::uint64_t offset, const Buffer& buffer) const {
+    std::byte* to = buffer.data();
+    if (direct_ < 0 || !buffer.huge() || in_page_cache(offset))
+      return read_all(cached_, offset, to, 0);
     try {
       return read_all(direct_, offset, to, 0);
     } catch (const InputError&) {
@@ -268,7 +279,7 @@ void ChunkReader::work() {
     try {
       const std::shared_ptr<File> file = opened(chunk->key.first);
       lock.unlock();
-      chunk->size = file->read(chunk->key.second * kChunk, chunk->buffer->data());
+      chunk->size = file->read(chunk->key.second * kChunk, *chunk->buffer);
       lock.lock();
     } catch (...) {
       if (!lock.owns_lock()) lock.lock();

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 // Files read in aligned chunks by threads of their own, ahead of those that compute. Chunks that
-// are in the page cache are copied from there; others go around it, into huge pages: a disk then
-// gives its full speed and next to no processor time is spent on reading. The chunks used last are
-// held, so that a second pass over what fits among them reads nothing.
+// are in the page cache are copied from there; others go around it where there are huge pages to
+// take them: a disk then gives its speed and next to no processor time is spent on reading.
 
 #include <condition_variable>
 #include <cstddef>

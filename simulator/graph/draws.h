@@ -12,12 +12,13 @@ inline constexpr int kDraws = 48;  ///< of the noise of a token
 
 /// Standard normal and uniform words, the same for every token: predictions are deterministic.
 struct Words {
+  static constexpr std::size_t kCount = 65536;
   std::vector<double> normal, uniform;
   Words() {
     std::mt19937_64 random(20260101);
     std::normal_distribution<double> n;
     std::uniform_real_distribution<double> u;
-    for (int i = 0; i < 65536; ++i) {
+    for (std::size_t i = 0; i < kCount; ++i) {
       normal.push_back(n(random));
       uniform.push_back(u(random));
     }
@@ -32,10 +33,12 @@ inline const Words& words() {
 class Draws {
  public:
   explicit Draws(std::size_t token) : n_(token * 7919), u_(token * 104729) {}
-  double normal() { return words().normal[n_++ % words().normal.size()]; }
-  double uniform() { return words().uniform[u_++ % words().uniform.size()]; }
+  double normal() { return normal_[n_++ % Words::kCount]; }
+  double uniform() { return uniform_[u_++ % Words::kCount]; }
 
  private:
+  const double* normal_ = words().normal.data();
+  const double* uniform_ = words().uniform.data();
   std::size_t n_, u_;
 };
 

@@ -39,7 +39,7 @@ std::pair<double, double> KeptRounding::one(double u) const {
 
 void KeptRounding::terms(std::span<const float> r, double t, Chunk& noise, Chunk& cross) const {
   const std::size_t n = r.size();
-  if (!(t > 0)) {
+  if (!(t > kNothing)) {
     for (std::size_t i = 0; i < n; ++i) {
       noise[i] = r[i] * r[i];
       cross[i] = -noise[i];

@@ -27,9 +27,12 @@ class KeptRounding {
 
   KeptRounding(const formats::FormatSpec& element, bool stochastic);
 
+  /// Below this t a block's values are nothing beside its amax: no element format reaches 2^40.
+  static constexpr double kNothing = 0x1p-80;
+
   /// Of at most kChunk magnitudes, by element: noise (q(u) - u)^2 and cross u (q(u) - u), both in
-  /// units of t^2; stochastic: the mean of the former. t = 0: the block becomes zero, in units
-  /// of 1.
+  /// units of t^2; stochastic: the mean of the former. t <= kNothing: the block becomes zero, in
+  /// units of 1.
   void terms(std::span<const float> r, double t, Chunk& noise, Chunk& cross) const;
 
  private:

@@ -166,6 +166,7 @@ Measurement measure(const Graph& graph, const Forward& clean, const Recipe& reci
                     out);
   out.experts = expert_diversity(graph, changed, operands);
   out.use = utilisation(graph, changed);
+  out.all_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return out;
 }
 

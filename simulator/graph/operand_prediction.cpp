@@ -140,7 +140,8 @@ struct Sums {
 /// Adds the kept block's terms at scale ratio t.
 void add_kept(const BlockStatistics& s, const KeptBlock& k, const KeptRounding& round, double t,
               Sums& out) {
-  const double a2 = static_cast<double>(s.amax[k.block]) * s.amax[k.block] * (t > 0 ? t * t : 1);
+  const double a2 = static_cast<double>(s.amax[k.block]) * s.amax[k.block] *
+                    (t > KeptRounding::kNothing ? t * t : 1);
   KeptRounding::Chunk noise;
   KeptRounding::Chunk cross;
   double noise_sum = 0;
@@ -152,7 +153,18 @@ void add_kept(const BlockStatistics& s, const KeptBlock& k, const KeptRounding& 
     for (std::size_t i = 0; i < n; ++i) {
       noise_sum += noise[i];
       cross_sum += cross[i];
-      out.columns[column[i]] += a2 * noise[i];
+    }
+    // The columns of a block's elements ascend by 1 along a row: runs of them are added at once.
+    for (std::size_t i = 0; i < n;) {
+      std::size_t end = i + 1;
+      if (column[n - 1] - column[i] == n - 1 - i) {
+        end = n;
+      } else {
+        while (end < n && column[end] == column[end - 1] + 1) ++end;
+      }
+      double* to = out.columns.data() + column[i];
+      for (std::size_t j = i; j < end; ++j) to[j - i] += a2 * noise[j];
+      i = end;
     }
   }
   out.noise += a2 * noise_sum;

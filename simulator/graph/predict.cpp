@@ -65,6 +65,7 @@ Predictor::Predictor(const Graph& graph, const Forward& clean, Responses respons
     columns_.push_back(counts ? columns(i) : Columns{});
   }
   find_boundaries();
+  find_sums();
 }
 
 Predictor::Columns Predictor::columns(std::size_t node) const {

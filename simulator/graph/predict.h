@@ -127,6 +127,11 @@ class Predictor {
   struct Coefficients {
     double weight = 1.0, activation = 1.0, both = 1.0;
   };
+  /// What a recipe needs of a group's answer, summed once: sums over tokens and samples.
+  struct GroupSums {
+    std::vector<double> token_loss_square;  ///< mean over samples, by token
+    double loss_square = 0, gain_loss = 0, gain_along = 0;
+  };
   const BlockStatistics& statistics(std::size_t node, Role role, const OperandFormat& format);
   PredictedOperand figures(std::size_t node, Role role, const OperandFormat& format);
   void price(const Recipe& recipe, const ReplayOptions& options, const GroupFilter& filter,
@@ -141,6 +146,7 @@ class Predictor {
     std::vector<std::vector<float>> covariance;  ///< [group]: [token][packed]; empty: no noise
   };
   void find_boundaries();
+  void find_sums();
   void routers(Prediction& out) const;
   void loss(Prediction& out);
   void naive(Prediction& out) const;
@@ -155,11 +161,13 @@ class Predictor {
   Matrix probability_;  ///< of the final softmax
   std::map<std::tuple<std::size_t, int, int, std::int64_t, std::int64_t, int>, BlockStatistics>
       statistics_;  ///< of transformed values where the format has a Hadamard transform
-  std::vector<Boundary> boundaries_;  ///< by router
-  std::vector<Columns> columns_;      ///< by op
-  std::vector<double> nsr_, gain_;    ///< by group, of the recipe being predicted
-  std::vector<double> operand_nsr_;   ///< by group: mean NSR of its operands
-  double gain_nsr_ = 0.0;             ///< of the final logits, from gain
+  std::vector<Boundary> boundaries_;      ///< by router
+  std::vector<Columns> columns_;          ///< by op
+  std::vector<GroupSums> sums_;           ///< by group
+  Matrix gain_product_, gain_curvature_;  ///< groups x groups: of the gain parts of the logits
+  std::vector<double> nsr_, gain_;        ///< by group, of the recipe being predicted
+  std::vector<double> operand_nsr_;       ///< by group: mean NSR of its operands
+  double gain_nsr_ = 0.0;                 ///< of the final logits, from gain
 };
 
 }  // namespace assay::simulator

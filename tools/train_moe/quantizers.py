@@ -5,7 +5,7 @@
 dequantized values; both in float32 as the formulas say, so that the C++ quantizers can be held against
 them bit for bit (tests/tools/train_moe_test.py). `RecipeLinear` trains through them with an identity
 straight-through estimator. Of a recipe it applies weights, activations, schedule and kept layers; gradients
-and the operands of the weight gradient pass as they are.
+and the operands of the weight gradient pass as they are. `not_applied(recipe)` lists what else a recipe says.
 """
 import json
 import math
@@ -138,6 +138,32 @@ def load_recipe(name_or_path):
     if not path.is_file():
         path = pathlib.Path(__file__).parents[2] / "simulator" / "recipes" / f"{name_or_path}.json"
     return json.loads(path.read_text())
+
+
+def not_applied(recipe):
+    """What the recipe says and training here does not do, a phrase each: for whoever compares."""
+    high, found = recipe.get("high_precision", "bf16"), set()
+    for c in recipe["classes"]:
+        if c.get("gradient", high) != high:
+            found.add("gradient formats (gradients stay in FP32)")
+        found |= {f"{key} (the weight gradient reads unquantized operands)" for key in ("wgrad_input", "wgrad_gradient") if key in c}
+        for operand in (c.get("weight"), c.get("activation")):
+            name = operand if isinstance(operand, str) else (operand or {}).get("format")
+            if name in ("article", "article-attention") or isinstance(operand, dict) and operand.get("scales") == "least_squares":
+                found.add("learned scales (amax over the largest element stands in, and does not move)")
+            if isinstance(operand, dict):
+                found |= {f"{key} of an operand" for key in ("hadamard", "rounding", "reencode") if key in operand}
+        if c.get("accumulator", {"kind": "fp32"}).get("kind") != "fp32":
+            found.add("accumulators (products are PyTorch's)")
+    ste = [c["ste"] for c in [recipe, *recipe["classes"]] if "ste" in c]
+    if any((s if isinstance(s, str) else s.get("kind")) != "identity" for s in ste):
+        found.add("straight-through estimators other than identity")
+    if recipe.get("accumulator", {"kind": "fp32"}).get("kind") != "fp32":
+        found.add("accumulators (products are PyTorch's)")
+    found |= {f"{key} (FP32)" for key in ("master", "moments", "weight_gradient") if recipe.get(key, "fp32") != "fp32"}
+    if recipe.get("loss_scaling", {"kind": "none"}).get("kind") != "none":
+        found.add("loss scaling")
+    return sorted(found)
 
 
 def apply_recipe(model, recipe, step):

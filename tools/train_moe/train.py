@@ -26,7 +26,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "record")]
 from model import Config, MoeLanguageModel  # noqa: E402
 from recorder import Recorder  # noqa: E402
-from quantizers import apply_recipe, load_recipe  # noqa: E402
+from quantizers import apply_recipe, load_recipe, not_applied  # noqa: E402
 from train_text import batch_of, cross_entropy, learning_rate, read_text  # noqa: E402
 
 KEPT = {"weight", "norm_weight", "router_bias", "tokens", "targets", "router_choice", "router_logits"}
@@ -113,6 +113,9 @@ def main():
              "device": "CPU", "text_sha256": hashlib.sha256(train_text + held_out_text).hexdigest(),
              "parameters": sum(p.numel() for p in model.parameters())}
     recipe = load_recipe(args.recipe) if args.recipe else {"classes": []}
+    left_out = not_applied(recipe)
+    if left_out:
+        print(f"recipe {recipe['name']}: training does not apply: {'; '.join(left_out)}", file=sys.stderr)
     apply_recipe(model, {"classes": []}, 0)
     clean_loss, clean_choice = observe(model, held_out, args)
     apply_recipe(model, recipe, done)
@@ -140,7 +143,7 @@ def main():
         changed = lambda other: [(a != b).any(-1).float().mean().item() for a, b in zip(clean_choice, other)]
         with open(args.truth, "w") as f:
             json.dump({"recipe": recipe.get("name"), "preset": args.preset, "steps": args.steps,
-                       "clean_loss": clean_loss, "quantized_loss": ptq_loss, "trained_loss": loss,
+                       "not_applied": left_out, "clean_loss": clean_loss, "quantized_loss": ptq_loss, "trained_loss": loss,
                        "quantized_flips": changed(ptq_choice), "trained_flips": changed(choice)}, f, indent=1)
     if args.save:
         torch.save({"model": model.state_dict(), "step": done + args.steps}, args.save)
