@@ -22,6 +22,7 @@ namespace {
 
 constexpr std::size_t kThreads = 8;  // requests that a disk has at a time
 constexpr std::size_t kOpenFiles = 16;
+constexpr const char* kTruncated = "it was truncated while it was read";
 
 [[noreturn]] void fail(const std::string& path, const std::string& problem) {
   throw InputError("cannot read " + path + ": " + problem + ".");
@@ -82,7 +83,7 @@ class ChunkReader::File {
   /// The bytes from `offset` on, at most kChunk: how many there are.
   std::size_t read(std::uint64_t offset, const Buffer& buffer) const {
     std::byte* to = buffer.data();
-    if (direct_ < 0 || !buffer.huge() || in_page_cache(offset))
+    if (direct_ < 0 || !buffer.huge() || in_page_cache(offset, kChunk))
       return read_all(cached_, offset, to, 0);
     try {
       return read_all(direct_, offset, to, 0);
@@ -91,23 +92,36 @@ class ChunkReader::File {
     }
   }
 
- private:
-  [[nodiscard]] bool in_page_cache(std::uint64_t offset) const {
+  void read_through(std::uint64_t offset, std::span<std::byte> out) const {
+    while (!out.empty()) {
+      const ssize_t n = ::pread(cached_, out.data(), out.size(), static_cast<off_t>(offset));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) fail(path_, std::strerror(errno));
+      if (n == 0) fail(path_, kTruncated);
+      offset += static_cast<std::uint64_t>(n);
+      out = out.subspan(static_cast<std::size_t>(n));
+    }
+  }
+
+  /// What there is of `count` bytes. Where the system does not tell, yes.
+  [[nodiscard]] bool in_page_cache(std::uint64_t offset, std::uint64_t count) const {
     struct stat status {};
     if (::fstat(cached_, &status) != 0) return true;
     const auto size = static_cast<std::uint64_t>(status.st_size);
+    const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
     if (offset >= size) return true;
-    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(kChunk, size - offset));
-    void* at = ::mmap(nullptr, count, PROT_READ, MAP_SHARED, cached_, static_cast<off_t>(offset));
+    const std::uint64_t begin = offset / page * page;
+    const auto length = static_cast<std::size_t>(std::min(offset + count, size) - begin);
+    void* at = ::mmap(nullptr, length, PROT_READ, MAP_SHARED, cached_, static_cast<off_t>(begin));
     if (at == MAP_FAILED) return true;
-    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-    std::vector<unsigned char> resident((count + page - 1) / page);
-    const bool known = ::mincore(at, count, resident.data()) == 0;
-    ::munmap(at, count);
+    std::vector<unsigned char> resident((length + page - 1) / page);
+    const bool known = ::mincore(at, length, resident.data()) == 0;
+    ::munmap(at, length);
     return !known || std::all_of(resident.begin(), resident.end(),
                                  [](unsigned char r) { return (r & 1U) != 0; });
   }
 
+ private:
   std::size_t read_all(int descriptor, std::uint64_t offset, std::byte* to,
                        std::size_t done) const {
     while (done < kChunk) {
@@ -138,7 +152,7 @@ struct ChunkReader::Chunk {
   std::list<Held>::iterator place;
 };
 
-ChunkReader::ChunkReader(std::size_t chunks) : capacity_(chunks) {
+ChunkReader::ChunkReader(std::size_t chunks) : limit_(chunks) {
   for (std::size_t i = 0; i < kThreads; ++i) threads_.emplace_back([this] { work(); });
 }
 
@@ -154,7 +168,7 @@ ChunkReader::~ChunkReader() {
 /// Drops a chunk that is read and that nobody uses: one that is done with, or at once the one whose
 /// last use is longest ago.
 bool ChunkReader::make_room(bool at_once) {
-  if (chunks_.size() < capacity_) return true;
+  if (chunks_.size() < limit_) return true;
   const auto old = std::find_if(by_use_.begin(), by_use_.end(), [&](const Held& c) {
     return c->ready && c->users == 0 && (c->done || at_once);
   });
@@ -218,10 +232,26 @@ void ChunkReader::read(const std::filesystem::path& path, std::uint64_t offset,
       done_with(before->second);
     lock.unlock();
     if (chunk->error) std::rethrow_exception(chunk->error);
-    if (!whole) fail(path.string(), "it was truncated while it was read");
+    if (!whole) fail(path.string(), kTruncated);
     offset += n;
     out = out.subspan(n);
   }
+}
+
+void ChunkReader::read_through(const std::filesystem::path& path, std::uint64_t offset,
+                               std::span<std::byte> out) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  const std::shared_ptr<File> file = opened(path.string());
+  lock.unlock();
+  file->read_through(offset, out);
+}
+
+bool ChunkReader::in_page_cache(const std::filesystem::path& path, std::uint64_t offset,
+                                std::uint64_t count) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  const std::shared_ptr<File> file = opened(path.string());
+  lock.unlock();
+  return file->in_page_cache(offset, count);
 }
 
 void ChunkReader::prefetch(const std::filesystem::path& path, std::uint64_t offset,
@@ -230,6 +260,12 @@ void ChunkReader::prefetch(const std::filesystem::path& path, std::uint64_t offs
   const std::lock_guard<std::mutex> lock(mutex_);
   for (std::uint64_t i = offset / kChunk; i <= (offset + count - 1) / kChunk; ++i)
     wishes_.emplace_back(path.string(), i);
+  queued_.notify_all();
+}
+
+void ChunkReader::limit(std::size_t chunks) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  limit_ = chunks;
   queued_.notify_all();
 }
 

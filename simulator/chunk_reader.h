@@ -25,7 +25,7 @@ class ChunkReader {
  public:
   static constexpr std::size_t kChunk = std::size_t{4} << 20;
 
-  /// Holds at most `chunks` of kChunk bytes, at least as many as are being used at a time.
+  /// Takes `chunks` of kChunk bytes as a rule, and as many as are being used at a time.
   explicit ChunkReader(std::size_t chunks);
   ~ChunkReader();
   ChunkReader(const ChunkReader&) = delete;
@@ -36,9 +36,16 @@ class ChunkReader {
   /// file cannot be read or is shorter.
   void read(const std::filesystem::path& path, std::uint64_t offset, std::span<std::byte> out,
             bool keep = false);
+  /// The same without chunks, for what is in the page cache.
+  void read_through(const std::filesystem::path& path, std::uint64_t offset,
+                    std::span<std::byte> out);
+  [[nodiscard]] bool in_page_cache(const std::filesystem::path& path, std::uint64_t offset,
+                                   std::uint64_t count);
   /// Reads these bytes in the background, as room comes. They must be read later: what is fetched
   /// and never read takes room.
   void prefetch(const std::filesystem::path& path, std::uint64_t offset, std::uint64_t count);
+  /// How many chunks may be taken from now on, as a rule; those that are held stay.
+  void limit(std::size_t chunks);
   /// All that has been read so far will not be read again.
   void forget();
 
@@ -56,7 +63,7 @@ class ChunkReader {
   void work();
   std::shared_ptr<File> opened(const std::string& path);
 
-  const std::size_t capacity_;
+  std::size_t limit_;
   std::mutex mutex_;
   std::condition_variable queued_, done_;
   std::map<Key, Held> chunks_;

@@ -20,6 +20,7 @@ namespace {
 
 /// 640 MiB: a tensor up to that size is read once, also where two passes go over it.
 constexpr std::size_t kHeldChunks = 160;
+constexpr std::size_t kChunksAhead = 24;
 
 class RecordedOperands final : public OperandSource {
  public:
@@ -64,16 +65,20 @@ class RecordedOperands final : public OperandSource {
     if (found == whole_.end() || announced_ == o.tensor) return;
     announced_ = o.tensor;
     const Whole& w = found->second;
-    files_.prefetch(w.file, w.begin, w.row_bytes * static_cast<std::uint64_t>(o.rows));
+    const std::uint64_t size = w.row_bytes * static_cast<std::uint64_t>(o.rows);
+    announced_cached_ = files_.in_page_cache(w.file, w.begin, size);
+    if (!announced_cached_) files_.prefetch(w.file, w.begin, size);
   }
   void begin_pass(const Operand& o, bool again) const override {
     const auto found = whole_.find(o.tensor);
     if (found == whole_.end()) return;
     const std::uint64_t size = found->second.row_bytes * static_cast<std::uint64_t>(o.rows);
     keep_ = again && size < (kHeldChunks - 16) * ChunkReader::kChunk;
+    files_.limit(keep_ ? kHeldChunks : kChunksAhead);
     if (o.tensor != passed_) files_.forget();  // the operand before
     announce(o);
-    if (o.tensor == passed_ && !kept_)
+    if (o.tensor != passed_) cached_ = announced_cached_;
+    if (o.tensor == passed_ && !kept_ && !cached_)
       files_.prefetch(found->second.file, found->second.begin, size);
     passed_ = o.tensor;
     kept_ = keep_;
@@ -108,15 +113,17 @@ class RecordedOperands final : public OperandSource {
   std::span<const std::byte> bytes(const Whole& w, std::int64_t first, std::int64_t count) const {
     thread_local std::vector<std::byte> own;
     own.resize(w.row_bytes * static_cast<std::uint64_t>(count));
-    files_.read(w.file, w.begin + w.row_bytes * static_cast<std::uint64_t>(first), own, keep_);
+    const std::uint64_t at = w.begin + w.row_bytes * static_cast<std::uint64_t>(first);
+    cached_ ? files_.read_through(w.file, at, own) : files_.read(w.file, at, own, keep_);
     return own;
   }
 
   const Recording& recording_;
-  mutable ChunkReader files_{kHeldChunks};
+  mutable ChunkReader files_{kChunksAhead};
   mutable std::string announced_, passed_;
   mutable bool keep_ = false;  ///< this pass's chunks, for the next
   mutable bool kept_ = false;
+  mutable bool announced_cached_ = false, cached_ = false;  ///< in the page cache, all of it
   std::map<std::string, Whole, std::less<>> whole_;
 };
 
