@@ -15,7 +15,8 @@ Json to_json(const Diagnosis& d) {
                           {"explained", c.explained},
                           {"failing", c.failing},
                           {"consistent", c.consistent},
-                          {"passing", c.passing}});
+                          {"passing", c.passing},
+                          {"where", c.where}});
   return {{"candidates", std::move(candidates)}, {"evidence", d.evidence}};
 }
 
@@ -23,7 +24,7 @@ Diagnosis diagnosis_from_json(const Json& j) {
   Diagnosis d;
   for (const Json& c : j.at("candidates"))
     d.candidates.push_back({c.at("id"), c.at("name"), c.at("explained"), c.at("failing"),
-                            c.at("consistent"), c.at("passing")});
+                            c.at("consistent"), c.at("passing"), c.value("where", "")});
   d.evidence = j.at("evidence");
   return d;
 }

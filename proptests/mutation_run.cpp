@@ -31,7 +31,7 @@ MutantRun run_mutant(Device& device, std::span<const Property> properties,
   diagnosis::Casebook casebook;
   for (const std::int64_t round : options.rounds) {
     if (run.killers.size() >= 2) break;
-    casebook = {};
+    casebook.next_round();
     run.killers.clear();
     run.properties = 0;
     certify.cases = round;

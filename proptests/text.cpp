@@ -26,7 +26,8 @@ std::string show(const Diagnosis& d) {
   if (d.candidates.empty())
     return d.evidence.empty() ? "" : "none of the known ones; " + d.evidence;
   const Candidate& first = d.candidates.front();
-  std::string text = fmt::format("{} ({}): reproduces {} of {} failing cases", first.name, first.id,
+  std::string text = fmt::format("{}{}{} ({}): reproduces {} of {} failing cases", first.name,
+                                 first.where.empty() ? "" : ", ", first.where, first.id,
                                  first.explained, first.failing);
   if (first.passing > 0)
     text += fmt::format(", leaves {} of {} passing ones", first.consistent, first.passing);

@@ -53,6 +53,7 @@ struct Candidate {
   std::string name;                          ///< what is wrong, in one line
   std::int64_t explained = 0, failing = 0;   ///< failing cases that it reproduces, of how many
   std::int64_t consistent = 0, passing = 0;  ///< passing cases that it leaves as they are
+  std::string where = {};  ///< it shows there and nowhere else: "in odd rows"; empty: everywhere
 };
 
 /// What is probably wrong with a kernel.

@@ -89,7 +89,9 @@ std::vector<Subject> of_plugin(proptests::Device& device, const std::string& tru
 
 std::string line_of(const Subject& s) {
   const auto& candidates = s.run.diagnosis.candidates;
-  const std::string said = candidates.empty() ? "-" : candidates.front().id;
+  std::string said = candidates.empty() ? "-" : candidates.front().id;
+  if (!candidates.empty() && !candidates.front().where.empty())
+    said += ", " + candidates.front().where;
   const char* verdict = s.truth.empty() ? "" : s.named() ? "right" : "wrong";
   std::string text = fmt::format("{:<34}{:>4}/{:<4}{:>7}  {:<28}{:<6}", s.id, s.run.killers.size(),
                                  s.run.properties, s.run.cases_to_kill, said, verdict);
@@ -135,7 +137,7 @@ nlohmann::ordered_json to_json(const std::vector<Subject>& subjects, const Optio
   for (const Subject& s : subjects) {
     nlohmann::ordered_json candidates = nlohmann::ordered_json::array();
     for (const proptests::Candidate& c : s.run.diagnosis.candidates)
-      candidates.push_back({{"id", c.id}, {"name", c.name}});
+      candidates.push_back({{"id", c.id}, {"name", c.name}, {"where", c.where}});
     document["rows"].push_back({{"id", s.id},
                                 {"description", s.description},
                                 {"source", s.source},

@@ -8,6 +8,9 @@
 #include <set>
 
 #include "golden/layout.h"
+#include "proptests/arena.h"
+#include "proptests/diagnosis/place.h"
+#include "proptests/diagnosis/weigh.h"
 
 namespace assay::proptests::diagnosis {
 namespace {
@@ -15,6 +18,7 @@ namespace {
 constexpr std::int64_t most_products = 20000;  ///< of a case that golden recomputes many times
 constexpr int kept_per_property = 3;
 constexpr std::size_t kept_in_all = 32;
+constexpr std::size_t kept_alike = 64;  ///< earlier calls of one shape
 
 std::int64_t work(const Call& call) {
   return std::max<std::int64_t>(call.m, 1) * std::max<std::int64_t>(call.n, 1) *
@@ -22,22 +26,40 @@ std::int64_t work(const Call& call) {
 }
 
 struct Cases {
-  std::vector<Case> failing, passing;
+  std::vector<Reading> failing, passing;
 };
-/// The cheaper ones, as long as there are any.
-Cases sorted_cases(std::span<const Observation> observations) {
-  Cases cases;
+/// The cheaper ones, as long as there are any. Of a case whose first run was right the second one
+/// failed.
+Cases readings_of(std::span<const Observation> observations) {
+  std::vector<Case> failing;
+  std::vector<Case> passing;
   for (const Observation& o : observations) {
     if (o.trial.first.outcome != Outcome::answered) continue;
-    if (std::optional<Call> call = o.experiment->call())
-      (o.failed ? cases.failing : cases.passing).push_back({std::move(*call), &o.trial.first});
+    std::optional<Call> call = o.experiment->call();
+    if (!call) continue;
+    Case one{std::move(*call), &o.trial.first};
+    for (const ExperimentPtr& e : o.earlier)
+      if (std::optional<Call> before = e->call()) one.earlier.push_back(std::move(*before));
+    const bool later = o.failed && o.trial.second.outcome == Outcome::answered &&
+                       !o.experiment->judge(o.trial.first).mismatch &&
+                       o.experiment->judge(o.trial.second).mismatch;
+    if (later) {
+      Case second = one;
+      second.answer = &o.trial.second;
+      second.second = true;
+      failing.push_back(std::move(second));
+    }
+    (o.failed && !later ? failing : passing).push_back(std::move(one));
   }
-  for (auto* list : {&cases.failing, &cases.passing}) {
-    std::stable_sort(list->begin(), list->end(),
+  Cases cases;
+  for (const auto& [from, to] : {std::pair(&failing, &cases.failing), {&passing, &cases.passing}}) {
+    std::stable_sort(from->begin(), from->end(),
                      [](const Case& a, const Case& b) { return work(a.call) < work(b.call); });
-    std::size_t most = list->size();
-    while (most > 1 && work((*list)[most - 1].call) > most_products) --most;
-    list->resize(std::min(most, kept_in_all));
+    std::size_t most = from->size();
+    while (most > 1 && work((*from)[most - 1].call) > most_products) --most;
+    from->resize(std::min(most, kept_in_all));
+    for (Case& one : *from)
+      if (std::optional<Reading> r = read(std::move(one))) to->push_back(std::move(*r));
   }
   return cases;
 }
@@ -134,60 +156,59 @@ bool only_conduct_is_wrong(std::span<const Observation> observations) {
   });
 }
 
-/// Golden declines operands that some errors would make: no explanation then.
-template <class Function>
-auto unless_declined(const Function& explains, const Case& one) -> decltype(explains(one)) {
-  try {
-    return explains(one);
-  } catch (const std::invalid_argument&) {
-    return {};
+/// Where a call stands among the others, by its shape and flags alone.
+std::string calls_where(std::span<const Observation> observations, const char* id) {
+  PredictedArray call_alone = {};
+  call_alone.rows = call_alone.cols = 1;
+  std::vector<Case> cases;
+  std::vector<bool> shows;
+  for (const Observation& o : observations) {
+    std::optional<Call> call = o.experiment->call();
+    if (!call) continue;
+    cases.push_back({std::move(*call), nullptr});
+    const std::vector<Candidate> found = conduct(o);
+    shows.push_back(std::any_of(found.begin(), found.end(),
+                                [id](const Candidate& c) { return c.id == std::string(id); }));
   }
+  std::vector<Site> wrong;
+  std::vector<Site> right;
+  for (std::size_t i = 0; i < cases.size(); ++i)
+    (shows[i] ? wrong : right).push_back({&cases[i], &call_alone, 0});
+  const std::optional<Place> place = place_of(wrong, right);
+  return place ? place->text : "";
 }
 
-/// Null where a failing case speaks against the hypothesis.
-std::optional<Candidate> examine(const Hypothesis& h, const Cases& cases) {
-  Candidate c{h.id, h.name,
-              0,    static_cast<std::int64_t>(cases.failing.size()),
-              0,    static_cast<std::int64_t>(cases.passing.size())};
-  for (const Case& one : cases.failing) {
-    if (!unless_declined(h.explains, one)) return std::nullopt;
-    ++c.explained;
+/// What an output would hold that nobody writes to.
+std::optional<Prediction> unwritten(const Case& c, const Prediction& right) {
+  const std::uint8_t poison = (c.second ? second_run : first_run).poison;
+  Prediction p = right;
+  for (PredictedArray& a : p) {
+    if (a.format == nullptr) {
+      const std::uint64_t nibble = poison & 0xFU;
+      for (std::uint64_t& code : a.codes) code = (code & ~std::uint64_t{0xF}) | nibble;
+      continue;
+    }
+    const std::uint32_t bits = poison * (a.format->storage_bits == 16 ? 0x0101U : 0x01010101U);
+    std::fill(a.numbers.begin(), a.numbers.end(),
+              golden::to_rational(golden::decode(*a.format, bits)));
+    std::fill(a.bounds.begin(), a.bounds.end(), golden::Bound{});
+    a.bit_exact = true;
   }
-  for (const Case& one : cases.passing) c.consistent += unless_declined(h.explains, one) ? 1 : 0;
-  return c;
+  return p;
 }
 
-/// Errors made in some places only, those that show in most of the places where they could first:
-/// any answer is a mixture of the right one and of an error that is wild enough. No more than a
-/// few, and none that shows in less than one place of twenty.
-std::vector<Candidate> partial(const kernels::Claim& claim, const Cases& cases) {
-  constexpr std::size_t most = 3;
-  std::vector<std::pair<double, Candidate>> found;
-  for (const Hypothesis& h : hypotheses()) {
-    if (!h.explains_partly || !h.applies(claim)) continue;
-    Spread sum;
-    const bool all = std::all_of(cases.failing.begin(), cases.failing.end(), [&](const Case& one) {
-      const std::optional<Spread> s = unless_declined(h.explains_partly, one);
-      if (s) sum = {sum.possible + s->possible, sum.shown + s->shown};
-      return s.has_value();
-    });
-    if (!all || 20 * sum.shown < sum.possible || sum.shown == 0) continue;
-    const auto failing = static_cast<std::int64_t>(cases.failing.size());
-    const auto passing = static_cast<std::int64_t>(cases.passing.size());
-    const double share = static_cast<double>(sum.shown) / static_cast<double>(sum.possible);
-    const auto same = std::find_if(found.begin(), found.end(),
-                                   [&](const auto& other) { return other.second.id == h.id; });
-    if (same != found.end() && same->first >= share) continue;
-    if (same != found.end()) found.erase(same);
-    found.emplace_back(
-        share, Candidate{h.id, h.name + ", in some places", failing, failing, passing, passing});
+/// The conduct of a kernel, and where it shows.
+void place_conduct(std::vector<Candidate>& rows, std::span<const Observation> observations) {
+  for (Candidate& c : rows) {
+    if (c.id == "output_unwritten" || c.id == "last_output_unwritten") {
+      const Cases cases = readings_of(observations);
+      const Hypothesis h{c.id, c.name, nullptr, unwritten};
+      if (const auto w = weigh(h, cases.failing, cases.passing);
+          w && !cases.failing.empty() && w->rank == Rank::somewhere)
+        c.where = w->candidate.where;
+    }
+    if (c.where.empty()) c.where = calls_where(observations, c.id.c_str());
   }
-  std::stable_sort(found.begin(), found.end(),
-                   [](const auto& a, const auto& b) { return a.first > b.first; });
-  std::vector<Candidate> rows;
-  for (std::size_t i = 0; i < std::min(most, found.size()); ++i)
-    rows.push_back(std::move(found[i].second));
-  return rows;
 }
 
 }  // namespace
@@ -206,31 +227,38 @@ Diagnosis diagnose(std::span<const Observation> observations) {
            (numbers_right || c.id != "writes_outside");
   };
   const bool settled = std::any_of(conduct.begin(), conduct.end(), settles);
-  if (!numbers_right || !settled) d.candidates = conditions_of(observations);
-  if (!d.candidates.empty()) return d;
-  d.candidates = conduct;
   const std::optional<Call> call = failed->experiment->call();
-  if (settled || !call) return d;
-  const Cases cases = sorted_cases(observations);
-  if (!cases.failing.empty())
-    for (const Hypothesis& h : hypotheses()) {
-      if (!h.applies(call->claim)) continue;
-      const auto same = std::find_if(d.candidates.begin(), d.candidates.end(),
-                                     [&](const Candidate& c) { return c.id == h.id; });
-      const auto candidate = examine(h, cases);
-      if (!candidate) continue;
-      if (same == d.candidates.end())
-        d.candidates.push_back(*candidate);
-      else if (same->consistent < candidate->consistent)
-        *same = *candidate;
+  if (settled || !call) {
+    if (!settled) return d;
+    d.candidates = conduct;
+    place_conduct(d.candidates, observations);
+    return d;
+  }
+  const Cases cases = readings_of(observations);
+  std::vector<Weighed> weighed = weigh_all(call->claim, cases.failing, cases.passing);
+  const auto rank = [&](std::vector<Candidate> rows, Rank as) {
+    for (Candidate& c : rows) {
+      const auto at = std::find_if(weighed.begin(), weighed.end(),
+                                   [as](const Weighed& w) { return w.rank > as; });
+      const bool known = std::any_of(weighed.begin(), weighed.end(), [&](const Weighed& w) {
+        return w.candidate.id == c.id && w.rank <= as;
+      });
+      if (!known) weighed.insert(at, {std::move(c), as, 0, 1});
     }
-  // An error that every passing case permits, before one that shows under a condition.
-  std::stable_sort(d.candidates.begin(), d.candidates.end(),
-                   [](const Candidate& a, const Candidate& b) {
-                     return a.consistent * std::max<std::int64_t>(b.passing, 1) >
-                            b.consistent * std::max<std::int64_t>(a.passing, 1);
-                   });
-  if (d.candidates.empty() && !cases.failing.empty()) d.candidates = partial(call->claim, cases);
+  };
+  rank(conditions_of(observations), Rank::condition);
+  const bool known = std::any_of(weighed.begin(), weighed.end(),
+                                 [](const Weighed& w) { return w.rank <= Rank::condition; });
+  if (known)
+    std::erase_if(weighed, [](const Weighed& w) { return w.rank > Rank::condition; });
+  else
+    rank(conduct, Rank::alike);
+  std::stable_sort(weighed.begin(), weighed.end(),
+                   [](const Weighed& a, const Weighed& b) { return a.rank < b.rank; });
+  for (Weighed& w : weighed)
+    if (std::none_of(d.candidates.begin(), d.candidates.end(),
+                     [&](const Candidate& c) { return c.id == w.candidate.id; }))
+      d.candidates.push_back(std::move(w.candidate));
   if (d.candidates.empty()) d.evidence = evidence(observations);
   return d;
 }
@@ -248,6 +276,8 @@ Diagnosis diagnose_failure(const CaseRunner& runner, const ExperimentPtr& smalle
     experiments.push_back(runner.generate(i).value());
   const std::vector<Trial> trials = runner.ask(experiments);
   SeenAnswers seen;
+  Asked asked;
+  asked.add(*call, smallest);
   for (std::size_t i = 0; i < trials.size(); ++i) {
     const std::optional<Call> other = experiments[i]->call();
     if (!other || trials[i].first.outcome == Outcome::declined) continue;
@@ -256,7 +286,8 @@ Diagnosis diagnose_failure(const CaseRunner& runner, const ExperimentPtr& smalle
         name_of(other->claim) != name_of(call->claim))
       continue;
     const bool failed = rule(*experiments[i], trials[i]).mismatch.has_value();
-    observations.push_back({experiments[i], trials[i], failed, repeats});
+    observations.push_back({experiments[i], trials[i], failed, repeats, asked.before(*other)});
+    asked.add(*other, experiments[i]);
   }
   return diagnose(observations);
 }
@@ -292,11 +323,29 @@ void Casebook::add(const std::string& property, std::span<const ExperimentPtr> e
     if (!call) continue;
     const bool failed = rulings[i].mismatch.has_value();
     const bool repeats = seen_.repeats(*call, trials[i].first);
-    Entry& entry = entries_[name_of(call->claim) + "#" + std::to_string(call->claim.entry)];
+    const std::string name = name_of(call->claim) + "#" + std::to_string(call->claim.entry);
+    Entry& entry = entries_[name];
+    Asked& asked = asked_[name];
     int& kept = (failed ? entry.failing : entry.passing)[property];
     if (kept++ < kept_per_property)
-      entry.observations.push_back({experiments[i], trials[i], failed, repeats});
+      entry.observations.push_back(
+          {experiments[i], trials[i], failed, repeats, asked.before(*call)});
+    asked.add(*call, experiments[i]);
   }
+}
+
+std::vector<ExperimentPtr> Asked::before(const Call& call) const {
+  std::vector<ExperimentPtr> out;
+  if (last_) out.push_back(last_);
+  const auto alike = alike_.find({call.m, call.n, call.k, call.groups});
+  if (alike != alike_.end()) out.insert(out.end(), alike->second.rbegin(), alike->second.rend());
+  return out;
+}
+
+void Asked::add(const Call& call, const ExperimentPtr& experiment) {
+  last_ = experiment;
+  std::vector<ExperimentPtr>& alike = alike_[{call.m, call.n, call.k, call.groups}];
+  if (alike.size() < kept_alike) alike.push_back(experiment);
 }
 
 bool SeenAnswers::repeats(const Call& call, const Answer& answer) {

@@ -3,6 +3,7 @@
 // What is wrong with a kernel that fails: the known errors (hypothesis.h) that reproduce its
 // answers, or else where its errors sit.
 
+#include <array>
 #include <map>
 #include <span>
 #include <string>
@@ -35,6 +36,19 @@ class SeenAnswers {
   std::map<std::string, std::string> answers_;  ///< outputs -> the operands of the first
 };
 
+/// What an entry has been asked, for errors that keep something between calls.
+class Asked {
+ public:
+  /// The last call, then those of the same shape, the last first.
+  [[nodiscard]] std::vector<ExperimentPtr> before(const Call& call) const;
+  void add(const Call& call, const ExperimentPtr& experiment);
+
+ private:
+  using Shape = std::array<std::int64_t, 4>;
+  ExperimentPtr last_;
+  std::map<Shape, std::vector<ExperimentPtr>> alike_;
+};
+
 /// Collects observations over a whole run, entry by entry, and diagnoses each entry from all of its
 /// properties at once.
 class Casebook {
@@ -42,6 +56,8 @@ class Casebook {
   /// A few failing and a few passing cases of each property and entry are kept.
   void add(const std::string& property, std::span<const ExperimentPtr> experiments,
            std::span<const Trial> trials, std::span<const Ruling> rulings);
+  /// Drops the cases and keeps what the device was asked, for the next round of the same device.
+  void next_round() { entries_.clear(); }
   /// The candidates of all failing entries together: those that explain most entries first.
   [[nodiscard]] Diagnosis finish() const;
 
@@ -51,6 +67,7 @@ class Casebook {
     std::vector<Observation> observations;
   };
   std::map<std::string, Entry> entries_;
+  std::map<std::string, Asked> asked_;  ///< of each entry
   SeenAnswers seen_;
 };
 

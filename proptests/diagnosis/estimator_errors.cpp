@@ -52,9 +52,10 @@ std::vector<QatError> estimator_errors() {
        [](Model& q) {
          if (q.estimator == Estimator::pact)
            q.scale_derivative = [](const QatWeight& v) {
-             RationalValue d =
-                 golden::scale_term(v.estimated(), golden::ScaleDerivative::pact).derivative;
-             return d.negative && !d.is_nan() ? -d : d;
+             const golden::ScaleTerm t =
+                 golden::scale_term(v.estimated(), golden::ScaleDerivative::pact);
+             if (!t.counts) return RationalValue::zero(false);
+             return t.derivative.negative && !t.derivative.is_nan() ? -t.derivative : t.derivative;
            };
        }},
       {"trust_strict", "the trust mask excludes |w - q s| = T s",
@@ -91,20 +92,6 @@ std::vector<QatError> estimator_errors() {
          q.factor = [delta = q.parameter](const QatWeight& v, const Value& g) {
            return ewgs_factor(delta, g.negative != v.s.negative,
                               golden::to_rational(v.w + -v.hat()));
-         };
-       }},
-      {"dge_uncapped", "dge's slope has no cap",
-       [](Model& q) {
-         if (q.estimator != Estimator::dge) return;
-         q.factor = [](const QatWeight& v, const Value&) {
-           // The codes of E2M1 on either side of u, and where u lies between them: 0 in the middle.
-           constexpr double codes[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
-           const double u = magnitude_of_u(v);
-           std::size_t bin = 0;
-           while (bin + 2 < std::size(codes) && u >= codes[bin + 1]) ++bin;
-           const double width = codes[bin + 1] - codes[bin];
-           const double z = std::fabs(2.0 * (u - codes[bin]) / width - 1.0);
-           return near_number(0.2 * std::pow(z, -0.8));
          };
        }},
       {"dge_even_bins", "dge takes every bin as wide as the first",

@@ -3,16 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include "golden/gated.h"
-#include "proptests/diagnosis/product_model.h"
-#include "proptests/judge.h"
+#include "proptests/diagnosis/operations.h"
 
 namespace assay::proptests::diagnosis {
 namespace {
 
-using golden::RationalValue;
-
-/// An epilogue in double; limit 0: no clamp. Its error is far below the 2^-20 that is allowed.
+/// An epilogue in double; limit 0: no clamp.
 struct GatedError {
   const char* id;
   const char* name;
@@ -63,64 +59,17 @@ constexpr GatedError errors[] = {
      [](double g, double u, double l) { return both(u, l) / (1 + std::exp(-above(g, l))); }},
 };
 
-double to_double(const RationalValue& x) {
-  if (x.is_nan()) return NAN;
-  if (x.is_infinite()) return x.negative ? -INFINITY : INFINITY;
-  return x.number.convert_to<double>();
-}
-
-/// Every second row of B, or one half of it.
-golden::FactoredMatrix half(const golden::FactoredMatrix& b, bool up, bool interleaved) {
-  golden::FactoredMatrix h = b;
-  h.rows = b.rows / 2;
-  h.elements.clear();
-  h.scales.clear();
-  for (std::int64_t j = 0; j < h.rows; ++j) {
-    const std::int64_t first =
-        (interleaved ? 2 * j + (up ? 1 : 0) : j + (up ? h.rows : 0)) * b.cols;
-    h.elements.insert(h.elements.end(), b.elements.begin() + first,
-                      b.elements.begin() + first + b.cols);
-    h.scales.insert(h.scales.end(), b.scales.begin() + first, b.scales.begin() + first + b.cols);
-  }
-  return h;
-}
-
-bool explains(const GatedError& row, const Case& c) {
-  ProductModel gate = product_of(c);
-  gate.b.t = input_tensor(c.call, ASSAY_DUT_B, *c.call.claim.b, 2 * c.call.n, c.call.k);
-  gate.alpha = 1.0F;
-  const bool interleaved = (c.call.claim.gate_layout == ASSAY_DUT_INTERLEAVED) != row.other_rows;
-  ProductModel up = gate;
-  gate.edit_operands = [&](auto&, golden::FactoredMatrix& b) { b = half(b, false, interleaved); };
-  up.edit_operands = [&](auto&, golden::FactoredMatrix& b) { b = half(b, true, interleaved); };
-  const ProductModel::Result g = gate.run();
-  const ProductModel::Result u = up.run();
-  // One rounding to the output, with as much again for what the FP32 epilogue loses.
-  const double ulp = c.call.claim.output == &formats::fp32 ? 0x1p-18 : 0x1p-8;
-  for (std::size_t i = 0; i < gate.observed.size(); ++i) {
-    if (!g.bounds[i].judgeable || !u.bounds[i].judgeable) continue;
-    const double gi = to_double(g.reference[i]);
-    const double ui = to_double(u.reference[i]);
-    const double h = row.epilogue(gi, ui, c.call.limit);
-    const double seen = gate.observed[i];
-    if (std::isnan(h) != std::isnan(seen)) return false;
-    if (std::isnan(h) || static_cast<float>(h) == gate.observed[i]) continue;
-    const double slack = ulp * std::fabs(h) + 0x1p-120 +
-                         2 * g.bounds[i].error.convert_to<double>() * std::fabs(ui) +
-                         2 * u.bounds[i].error.convert_to<double>() * std::fabs(gi);
-    if (!(std::fabs(seen - h) <= slack)) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 std::vector<Hypothesis> gated_hypotheses() {
   std::vector<Hypothesis> out;
   for (const GatedError& row : errors)
-    out.push_back({row.id, row.name,
-                   [](const kernels::Claim& c) { return c.operation == "gated_gemm"; },
-                   [&row](const Case& c) { return explains(row, c); }});
+    out.push_back(edited(gating, row.id, row.name, [&row](GatedModel& m, const Case&) {
+      if (row.other_rows)
+        m.interleaved = !m.interleaved;
+      else
+        m.epilogue = row.epilogue;
+    }));
   return out;
 }
 

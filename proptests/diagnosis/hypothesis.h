@@ -19,34 +19,42 @@ struct Observation {
   ExperimentPtr experiment;
   Trial trial;
   bool failed = false;
-  bool repeats_earlier = false;  ///< the same answer was given to other operands before
+  bool repeats_earlier = false;             ///< the same answer was given to other operands before
+  std::vector<ExperimentPtr> earlier = {};  ///< asked of the same entry before, the last first
 };
 
 /// An observation as hypotheses look at it. `call` refers to the memory of the experiment.
 struct Case {
   Call call;
   const Answer* answer = nullptr;
+  bool second = false;             ///< of two equal calls, of which the first was right
+  std::vector<Call> earlier = {};  ///< calls of the same entry before this one, the last first
 };
 
-/// Of the numbers where an error makes a difference, those that show it.
-struct Spread {
-  std::int64_t possible = 0, shown = 0;
-};
+struct PredictedArray;
+using Prediction = std::vector<PredictedArray>;
 
 struct Hypothesis {
   std::string id;    ///< a slug: stable, the ground truth of mutants refers to it
   std::string name;  ///< what is wrong, in one line
   std::function<bool(const kernels::Claim&)> applies;
-  /// Whether the answer is what a kernel with this error gives: bit for bit where the claim is
-  /// bit exact, within the bound of the claim around the hypothetical exact value otherwise.
-  std::function<bool(const Case&)> explains;
-  /// The same for a kernel that makes the error in some places only (partly.h); null: not asked.
-  std::function<std::optional<Spread>(const Case&)> explains_partly = nullptr;
+  /// What a kernel with this error leaves where the right one leaves `right`; nothing where the
+  /// error makes no difference. Weighed slot by slot (weigh.h).
+  std::function<std::optional<Prediction>(const Case&, const Prediction& right)> predict = nullptr;
+  /// Or, for an error that is not one other computation: whether the answer shows it.
+  std::function<bool(const Case&)> explains = nullptr;
+  /// Many errors would show like this: said only where nothing else explains as much.
+  bool loose = false;
+  bool literal = false;  ///< says what an output holds, and nothing of why
 };
 
 /// Every hypothesis about arithmetic and layout, the most specific first: where two explain the
 /// same observations, the one that fewer other errors could imitate comes first.
 [[nodiscard]] const std::vector<Hypothesis>& hypotheses();
+
+/// Those that nobody wrote down: stages of the operation crossed with what goes wrong at a stage
+/// (edits.h), the fewest assumptions first. Asked where no known error explains everything.
+[[nodiscard]] const std::vector<Hypothesis>& generated_hypotheses();
 
 // The parts of the table.
 [[nodiscard]] std::vector<Hypothesis> quantize_hypotheses();

@@ -4,9 +4,7 @@
 #include <cmath>
 
 #include "golden/fp32_order.h"
-#include "proptests/diagnosis/partly.h"
-#include "proptests/diagnosis/qat_model.h"
-#include "proptests/judge.h"
+#include "proptests/diagnosis/operations.h"
 
 namespace assay::proptests::diagnosis {
 namespace {
@@ -18,7 +16,6 @@ using Model = QatModel;
 
 bool forward(const kernels::Claim& c) { return c.operation == "qat_forward" && c.b != nullptr; }
 bool backward(const kernels::Claim& c) { return c.operation == "qat_backward" && c.b != nullptr; }
-bool step(const kernels::Claim& c) { return forward(c) || backward(c); }
 
 RationalValue u_of(const QatWeight& v) {
   return v.w.is_zero() ? RationalValue::zero(false)
@@ -31,41 +28,6 @@ RationalValue right_derivative(const QatWeight& v) {
   if (v.s.is_nan()) return RationalValue::nan();
   if (v.clip_side() > 0) return clipped(v);
   return golden::to_rational(v.q) + -u_of(v);
-}
-
-bool explains(const Model& model, const Case& c) {
-  const auto agrees = [&](std::uint32_t role, const Expected& e) {
-    const std::vector<float> observed = to_floats(output_bytes(c, role));
-    return matches(formats::fp32, observed, e.reference, e.bounds);
-  };
-  if (c.call.claim.operation == "qat_forward") return agrees(ASSAY_DUT_Y, model.y());
-  const Model::Gradients g = model.gradients();
-  return agrees(ASSAY_DUT_DX, g.dx) && agrees(ASSAY_DUT_DW, g.dw) &&
-         agrees(ASSAY_DUT_DBIAS, g.dbias) &&
-         (!kernels::has_scale_gradient(model.estimator) || agrees(ASSAY_DUT_DSCALE, g.dscale));
-}
-
-std::optional<Spread> explains_partly(const Model& wrong, const Case& c) {
-  const Model right = qat_of(c.call);
-  Spread sum;
-  const auto mixed = [&](std::uint32_t role, const Expected& w, const Expected& r) {
-    const std::optional<Spread> s = spread_of(formats::fp32, to_floats(output_bytes(c, role)),
-                                              {w.reference, w.bounds}, {r.reference, r.bounds});
-    if (s) sum = {sum.possible + s->possible, sum.shown + s->shown};
-    return s.has_value();
-  };
-  bool all = false;
-  if (c.call.claim.operation == "qat_forward") {
-    all = mixed(ASSAY_DUT_Y, wrong.y(), right.y());
-  } else {
-    const Model::Gradients w = wrong.gradients();
-    const Model::Gradients r = right.gradients();
-    all = mixed(ASSAY_DUT_DX, w.dx, r.dx) && mixed(ASSAY_DUT_DW, w.dw, r.dw) &&
-          mixed(ASSAY_DUT_DBIAS, w.dbias, r.dbias) &&
-          (!kernels::has_scale_gradient(right.estimator) ||
-           mixed(ASSAY_DUT_DSCALE, w.dscale, r.dscale));
-  }
-  return all ? std::optional(sum) : std::nullopt;
 }
 
 float sum_of_row(const Model& q, std::int64_t row) {
@@ -154,14 +116,15 @@ std::vector<QatError> backward_errors() {
       {"mask_one_sided", "the mask drops only weights above 6 s",
        [](Model& q) {
          q.passes = [e = q.estimator](const QatWeight& v) {
-           return e == Estimator::identity || v.clip_side() <= 0 || (v.w.negative && !v.w.is_nan());
+           return e == Estimator::identity || v.clip_side() <= 0 ||
+                  (v.w.negative && !v.w.is_nan() && !v.s.is_nan());
          };
        }},
       {"mask_one_sided", "the mask drops only weights below -6 s",
        [](Model& q) {
          q.passes = [e = q.estimator](const QatWeight& v) {
            return e == Estimator::identity || v.clip_side() <= 0 ||
-                  (!v.w.negative && !v.w.is_nan());
+                  (!v.w.negative && !v.w.is_nan() && !v.s.is_nan());
          };
        }},
       {"dscale_without_u", "d scale takes q for q - u",
@@ -279,17 +242,9 @@ std::vector<QatError> backward_errors() {
 void append(std::vector<Hypothesis>& out, std::vector<QatError> rows,
             bool (*applies)(const kernels::Claim&)) {
   for (QatError& row : rows)
-    out.push_back({row.id, row.name, applies,
-                   [spoil = row.spoil](const Case& c) {
-                     Model model = qat_of(c.call);
-                     spoil(model);
-                     return explains(model, c);
-                   },
-                   [spoil = row.spoil](const Case& c) {
-                     Model model = qat_of(c.call);
-                     spoil(model);
-                     return explains_partly(model, c);
-                   }});
+    out.push_back(edited(
+        training, row.id, row.name, [spoil = row.spoil](Model& m, const Case&) { spoil(m); },
+        applies));
 }
 
 }  // namespace
@@ -312,26 +267,15 @@ std::vector<Hypothesis> qat_hypotheses() {
   append(out, std::move(errors), backward);
   append(out, estimator_errors(), backward);
   for (const QuantizerError& row : quantizer_errors())
-    out.push_back({row.id, row.name,
-                   [&row](const kernels::Claim& c) {
-                     return step(c) && (row.applies == nullptr || row.applies(*c.b));
-                   },
-                   [&row](const Case& c) {
-                     Model model = qat_of(c.call);
-                     row.spoil(model.weights);
-                     return explains(model, c);
-                   }});
+    out.push_back(edited(
+        training, row.id, row.name, [&row](Model& m, const Case&) { row.spoil(m.weights); },
+        [&row](const kernels::Claim& c) { return row.applies == nullptr || row.applies(*c.b); }));
   for (const ReaderError& row : reader_errors())
-    out.push_back({row.id, row.name,
-                   [&row](const kernels::Claim& c) {
-                     return step(c) && c.b->scale != &formats::fp32 &&
-                            (row.applies == nullptr || row.applies(*c.b));
-                   },
-                   [&row](const Case& c) {
-                     Model model = qat_of(c.call);
-                     model.spoil_reader = row.spoil;
-                     return explains(model, c);
-                   }});
+    out.push_back(edited(
+        training, row.id, row.name, [&row](Model& m, const Case&) { m.spoil_reader = row.spoil; },
+        [&row](const kernels::Claim& c) {
+          return c.b->scale != &formats::fp32 && (row.applies == nullptr || row.applies(*c.b));
+        }));
   return out;
 }
 

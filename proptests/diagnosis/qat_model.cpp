@@ -64,15 +64,18 @@ void push_estimate(Expected& to, const QatWeight& weight, golden::GradientFactor
   to.push(RationalValue::finite(exact.sum.negative ? golden::Rational(-low) : low), bound);
 }
 
-/// A wrong factor is as near as FP32 and a power function make it: 2^-18.
+/// A wrong factor is as near as FP32 and a power function make it: 2^-18, or `error` where it is
+/// worse conditioned.
 void push_product(Expected& to, const RationalValue& factor, const Value& gradient,
-                  golden::Bound bound) {
+                  golden::Bound bound, double error) {
   const RationalValue exact = golden::to_rational(gradient) * factor;
   if (exact.is_finite() && bound.judgeable) {
     const auto magnitude = [](const RationalValue& x) {
       return golden::Rational(boost::multiprecision::abs(x.number));
     };
-    bound.error = bound.error * magnitude(factor) + magnitude(exact) / (1 << 18);
+    if (error >= 1) bound.judgeable = false;
+    bound.error = bound.error * magnitude(factor) +
+                  magnitude(exact) * golden::to_rational(golden::value_of(error)).number;
   }
   to.push(exact, bound);
 }
@@ -116,14 +119,15 @@ Expected QatModel::y() const {
   for (std::int64_t i = 0; i < m; ++i)
     for (std::int64_t j = 0; j < n; ++j) {
       std::vector<std::vector<Value>> products;
-      for (std::int64_t p = 0; p < k; ++p) {
-        const QatWeight& weight = v[j * k + p];
-        const Value input = golden::value_of(x[i * k + p]);
-        if (multiplies_y)
-          products.push_back({input, multiplies_y(weight)});
-        else
-          products.push_back({input, weight.q, weight.scale, golden::value_of(g)});
-      }
+      for (std::int64_t p = 0; p < k; ++p)
+        for (int time = count(Sum::y, p, k); time > 0; --time) {
+          const QatWeight& weight = v[j * k + p];
+          const Value input = golden::value_of(x[i * k + p]);
+          if (multiplies_y)
+            products.push_back({input, multiplies_y(weight)});
+          else
+            products.push_back({input, weight.q, weight.scale, golden::value_of(g)});
+        }
       const Value b = bias.empty() ? Value::zero(false) : golden::value_of(bias[j]);
       push_sum(out, products, bias.empty() ? nullptr : &b);
     }
@@ -137,14 +141,15 @@ QatModel::Gradients QatModel::gradients() const {
   for (std::int64_t i = 0; i < m; ++i)
     for (std::int64_t p = 0; p < k; ++p) {
       std::vector<std::vector<Value>> products;
-      for (std::int64_t j = 0; j < n; ++j) {
-        const QatWeight& weight = v[j * k + p];
-        const Value d = golden::value_of(dy[i * n + j]);
-        if (multiplies_dx)
-          products.push_back({d, multiplies_dx(weight)});
-        else
-          products.push_back({d, weight.q, weight.scale, golden::value_of(g)});
-      }
+      for (std::int64_t j = 0; j < n; ++j)
+        for (int time = count(Sum::dx, j, n); time > 0; --time) {
+          const QatWeight& weight = v[j * k + p];
+          const Value d = golden::value_of(dy[i * n + j]);
+          if (multiplies_dx)
+            products.push_back({d, multiplies_dx(weight)});
+          else
+            products.push_back({d, weight.q, weight.scale, golden::value_of(g)});
+        }
       push_sum(out.dx, products);
     }
   const golden::EstimatorRule& rule = golden::rule_of(static_cast<golden::Estimator>(estimator));
@@ -153,8 +158,9 @@ QatModel::Gradients QatModel::gradients() const {
     for (std::int64_t p = 0; p < k; ++p) {
       std::vector<std::vector<Value>> products;
       for (std::int64_t i = 0; i < (dw_tokens < 0 ? m : dw_tokens); ++i)
-        products.push_back({golden::value_of(dy[i * n + j]), golden::value_of(x[i * k + p]),
-                            golden::value_of(dw_factor)});
+        for (int time = count(Sum::dw, i, m); time > 0; --time)
+          products.push_back({golden::value_of(dy[i * n + j]), golden::value_of(x[i * k + p]),
+                              golden::value_of(dw_factor)});
       if (enters_g)
         for (auto& factors : products) factors.push_back(enters_g(v[j * k + p]));
       const Value gradient = push_sum(whole, products);
@@ -164,7 +170,8 @@ QatModel::Gradients QatModel::gradients() const {
       if (!kept)
         out.dw.push(RationalValue::zero(false), {});
       else if (factor)
-        push_product(out.dw, factor(weight, gradient), gradient, whole.bounds.back());
+        push_product(out.dw, factor(weight, gradient), gradient, whole.bounds.back(),
+                     factor_error ? factor_error(weight) : 0x1p-18);
       else
         push_estimate(out.dw, weight, rule.factor, parameter, gradient, whole.bounds.back());
     }
@@ -178,7 +185,9 @@ QatModel::Gradients QatModel::gradients() const {
       continue;
     }
     std::vector<std::vector<Value>> products;
-    for (std::int64_t i = 0; i < m; ++i) products.push_back({golden::value_of(dy[i * n + j])});
+    for (std::int64_t i = 0; i < m; ++i)
+      for (int time = count(Sum::dbias, i, m); time > 0; --time)
+        products.push_back({golden::value_of(dy[i * n + j])});
     push_sum(out.dbias, products);
   }
   if (rule.scale == golden::ScaleDerivative::none) return out;
@@ -188,24 +197,22 @@ QatModel::Gradients QatModel::gradients() const {
       golden::Rational sizes = 0;
       const std::int64_t last = std::min(k, first + block);
       bool judgeable = true;
-      for (std::int64_t p = first; p < last; ++p) {
-        const QatWeight& weight = v[j * k + p];
-        RationalValue d;
-        if (scale_derivative) {
-          d = scale_derivative(weight);
-        } else {
+      for (std::int64_t p = first; p < last; ++p)
+        for (int time = count(Sum::dscale, p - first, last - first); time > 0; --time) {
+          const QatWeight& weight = v[j * k + p];
+          RationalValue d;
           const golden::ScaleTerm term = golden::scale_term(weight.estimated(), rule.scale);
-          if (!term.counts) continue;
-          d = term.derivative;
+          d = scale_derivative ? scale_derivative(weight) : term.derivative;
+          // What does not count is not multiplied: 0 * Inf would be NaN.
+          if (!term.counts && (!scale_derivative || d.is_zero())) continue;
+          const std::size_t at = j * k + p;
+          sum = sum + whole.reference[at] * d;
+          judgeable = judgeable && whole.reference[at].is_finite() && d.is_finite();
+          if (!judgeable) continue;
+          // The subtraction q - u loses what its terms have, up to 12 in magnitude.
+          sizes += boost::multiprecision::abs(whole.reference[at].number) * 12 +
+                   whole.bounds[at].error * (1 << 18);
         }
-        const std::size_t at = j * k + p;
-        sum = sum + whole.reference[at] * d;
-        judgeable = judgeable && whole.reference[at].is_finite() && d.is_finite();
-        if (!judgeable) continue;
-        // The subtraction q - u loses what its terms have, up to 12 in magnitude.
-        sizes += boost::multiprecision::abs(whole.reference[at].number) * 12 +
-                 whole.bounds[at].error * (1 << 18);
-      }
       golden::Bound bound;
       const double factor = (gain ? gain(last - first)
                              : rule.scale == golden::ScaleDerivative::pact
@@ -233,6 +240,7 @@ QatModel qat_of(const Call& call) {
   QatModel model(std::move(weights));
   model.estimator = static_cast<Estimator>(call.estimator);
   model.parameter = call.limit;
+  model.forward = call.claim.operation == "qat_forward";
   model.m = call.m;
   model.n = call.n;
   model.k = call.k;

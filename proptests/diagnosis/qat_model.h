@@ -35,6 +35,7 @@ struct QatModel {
   std::function<void(ReaderModel&)> spoil_reader;
   kernels::Estimator estimator = kernels::Estimator::identity;
   float parameter = 0;
+  bool forward = false;
   std::int64_t m = 0, n = 0, k = 0, block = 1;
   std::vector<float> x, bias, dy;
 
@@ -42,6 +43,7 @@ struct QatModel {
   std::function<bool(const QatWeight&)> passes;
   /// What multiplies a gradient g that passes.
   std::function<Number(const QatWeight&, const golden::Value& g)> factor;
+  std::function<double(const QatWeight&)> factor_error;  ///< relative; null: 2^-18
   std::function<Number(const QatWeight&)> scale_derivative;
   std::function<double(std::int64_t count)> gain;  ///< of d scale
   bool dscale_times_tensor_scale = true;
@@ -51,6 +53,11 @@ struct QatModel {
 
   explicit QatModel(QuantizerModel of) : weights(std::move(of)) {}
 
+  /// How often a term counts: of y its place along k, of dX along n, of dW and d bias among the
+  /// tokens, of d scale in its block of `size`. Null: once.
+  enum class Sum : std::uint8_t { y, dx, dw, dbias, dscale };
+  std::function<int(Sum, std::int64_t at, std::int64_t size)> times;
+
   [[nodiscard]] Expected y() const;
   struct Gradients {
     Expected dx, dw, dbias, dscale;
@@ -59,6 +66,9 @@ struct QatModel {
 
  private:
   [[nodiscard]] std::vector<QatWeight> views(float& tensor_scale) const;
+  [[nodiscard]] int count(Sum sum, std::int64_t at, std::int64_t size) const {
+    return times ? times(sum, at, size) : 1;
+  }
 };
 
 [[nodiscard]] QatModel qat_of(const Call& call);

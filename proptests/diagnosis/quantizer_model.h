@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -37,20 +38,31 @@ struct QuantizerModel {
   // Steps that an error may replace; each is right by default.
   std::function<float(float)> magnitude;  ///< of an element, for an amax
   std::function<bool(float)> counts;      ///< in an amax
-  std::int64_t amax_cols = 0;             ///< columns that share an amax; 0: the block's
-  std::int64_t amax_first = 0;            ///< elements of the block left out of its amax ...
-  std::int64_t amax_last = 0;             ///< ... at its beginning and at its end
-  bool spoil_blocks = true;               ///< a NaN or Inf spoils its block
+  /// Which places count in the amax of a block (its first column is `first`) and of the tensor.
+  std::function<bool(std::int64_t r, std::int64_t c, std::int64_t first)> counts_in_block;
+  std::function<bool(std::int64_t r, std::int64_t c)> counts_in_tensor;
+  /// Of an element at a place, for an amax.
+  std::function<float(float, std::int64_t r, std::int64_t c)> magnitude_at;
+  std::int64_t amax_cols = 0;   ///< columns that share an amax; 0: the block's
+  std::int64_t amax_first = 0;  ///< elements of the block left out of its amax ...
+  std::int64_t amax_last = 0;   ///< ... at its beginning and at its end
+  /// The block whose amax stands for that of block b of row r; null: its own.
+  std::function<void(std::int64_t& r, std::int64_t& b)> amax_of;
+  bool spoil_blocks = true;  ///< a NaN or Inf spoils its block
   std::function<Number(Number)> block_amax, tensor_amax;
   std::function<std::uint32_t(std::uint32_t)> scale_code;
-  bool unrounded_scale = false;          ///< elements are divided by the scale before its code
-  std::function<Number(Number)> scaled;  ///< an element just before it is rounded
+  std::function<Number(Number)> scale_used;  ///< what divides elements, in place of the stored one
+  bool unrounded_scale = false;              ///< elements are divided by the scale before its code
+  std::function<Number(Number)> scaled;      ///< an element just before it is rounded
+  std::function<std::uint32_t(const Number&, std::int64_t at)> chosen;  ///< replaces the rounding
   std::function<std::uint32_t(const Number&, std::uint32_t right)> code;
+  std::optional<float> tensor_scale_taken;  ///< in place of the computed one
   std::function<float(float)> stored_tensor_scale;
   std::function<void(formats::BlockScaledTensor&)> store;
 
   explicit QuantizerModel(const formats::BlockFormat& of);
-  [[nodiscard]] formats::BlockScaledTensor run() const;
+  /// `scaled_to`: where the scaled elements go, row by row, as doubles near them; or null.
+  [[nodiscard]] formats::BlockScaledTensor run(std::vector<double>* scaled_to = nullptr) const;
 };
 
 /// A known error of quantizers: it edits the model.

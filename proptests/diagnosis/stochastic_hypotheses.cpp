@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The known errors of stochastic rounding: which word decides on which element, and by which bits.
 #include <cmath>
-#include <cstring>
 
 #include "golden/layout.h"
-#include "golden/philox.h"
 #include "golden/quantize.h"
 #include "golden/stochastic.h"
-#include "proptests/diagnosis/hypothesis.h"
+#include "proptests/diagnosis/operations.h"
 #include "proptests/judge.h"
 #include "proptests/properties/quantized_output.h"
 
@@ -20,7 +18,6 @@ struct Drawn {
   const Case* c;
   formats::BlockScaledTensor observed;
   std::vector<RationalValue> scaled;
-  std::vector<std::uint32_t> words;
 
   explicit Drawn(const Case& of)
       : c(&of),
@@ -28,11 +25,7 @@ struct Drawn {
             empty_tensor(*of.call.claim.a, of.call.m, of.call.k, of.call.claim.scale_layout),
             of.answer->outputs)),
         scaled(golden::scaled_elements(input_floats(of.call, ASSAY_DUT_X), of.call.m, of.call.k,
-                                       *of.call.claim.a)) {
-    const auto bytes = input_bytes(of.call, ASSAY_DUT_RANDOM);
-    words.resize(bytes.size() / sizeof(std::uint32_t));
-    if (!words.empty()) std::memcpy(words.data(), bytes.data(), bytes.size());
-  }
+                                       *of.call.claim.a)) {}
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(scaled.size()); }
   [[nodiscard]] std::uint32_t code(std::int64_t i) const {
     return golden::load_code(observed, i / c->call.k, i % c->call.k);
@@ -44,61 +37,12 @@ struct Drawn {
   }
 };
 
-/// Of calls with RANDOM: the codes that these words make, `top` bits of each.
-template <class Word>
-bool words_are(const Case& c, const Word& word) {
-  const Drawn d(c);
-  if (d.words.empty()) return false;
-  const kernels::Claim& claim = c.call.claim;
-  const formats::FormatSpec& element = *claim.a->element;
-  for (std::int64_t i = 0; i < d.size(); ++i) {
-    if (d.scaled[i].is_nan()) continue;
-    const golden::Random random{claim.random_bits, word(d.words, i) >> (32 - claim.random_bits)};
-    if (golden::encode(element, d.scaled[i], formats::RoundingMode::stochastic,
-                       golden::policy_of(*claim.profile, element), random) != d.code(i))
-      return false;
-  }
-  return true;
-}
-
-/// The codes that the generator makes when it counts other elements than it should.
-template <class Index>
-bool counts_are(const Case& c, const Index& index) {
-  const Drawn d(c);
-  const kernels::Claim& claim = c.call.claim;
-  const formats::FormatSpec& element = *claim.a->element;
-  for (std::int64_t i = 0; i < d.size(); ++i) {
-    if (d.scaled[i].is_nan()) continue;
-    const golden::Random random = golden::random_of(
-        c.call.seed, static_cast<std::uint64_t>(index(i, c.call)), claim.random_bits);
-    if (golden::encode(element, d.scaled[i], formats::RoundingMode::stochastic,
-                       golden::policy_of(*claim.profile, element), random) != d.code(i))
-      return false;
-  }
-  return true;
-}
-
-/// Two seeds, one answer; or the answer that another seed's generator gives.
+/// Two seeds, one answer.
 bool seed_ignored(const Case& c) {
   const auto& outputs = c.answer->outputs;
-  const std::size_t parts = parts_of(*c.call.claim.a);
-  if (c.call.claim.random == ASSAY_DUT_RANDOM_OPAQUE)
-    return outputs.size() == 2 * parts &&
-           std::equal(outputs.begin(), outputs.begin() + static_cast<std::ptrdiff_t>(parts),
-                      outputs.begin() + static_cast<std::ptrdiff_t>(parts));
-  formats::QuantizeOptions options;
-  options.rounding = formats::RoundingMode::stochastic;
-  options.profile = c.call.claim.profile;
-  options.random_bits = c.call.claim.random_bits;
-  options.scale_layout = c.call.claim.scale_layout;
-  for (const std::uint64_t seed : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{42}}) {
-    options.seed = seed;
-    if (!compare(golden::quantize(input_floats(c.call, ASSAY_DUT_X), c.call.m, c.call.k,
-                                  *c.call.claim.a, options),
-                 Drawn(c).observed))
-      return true;
-  }
-  return false;
+  const auto parts = static_cast<std::ptrdiff_t>(parts_of(*c.call.claim.a));
+  return std::ssize(outputs) == 2 * parts &&
+         std::equal(outputs.begin(), outputs.begin() + parts, outputs.begin() + parts);
 }
 
 /// Every pair of elements that are alike and `partner` apart is rounded alike; some are undecided.
@@ -144,60 +88,68 @@ bool few_bits(const Case& c) {
 bool is_opaque(const kernels::Claim& c) {
   return c.operation == "stochastic_quantize" && c.random == ASSAY_DUT_RANDOM_OPAQUE;
 }
-bool draws_philox(const kernels::Claim& c) {
-  return c.operation == "stochastic_quantize" && c.random == ASSAY_DUT_RANDOM_PHILOX;
+bool draws_philox(const kernels::Claim& c) { return c.random == ASSAY_DUT_RANDOM_PHILOX; }
+bool reads_words(const kernels::Claim& c) { return c.random == ASSAY_DUT_RANDOM_WORDS; }
+
+using Drawn32 = std::uint32_t (*)(const StochasticModel&, std::int64_t at);
+/// An element takes these 32 bits, of which the top ones count.
+Hypothesis taking(const char* id, const char* name, bool (*applies)(const kernels::Claim&),
+                  Drawn32 word) {
+  return edited(
+      drawing, id, name,
+      [word](StochasticModel& m, const Case&) {
+        m.drawn = [word](const StochasticModel& q, std::int64_t at) {
+          return word(q, at) >> static_cast<unsigned>(32 - q.bits);
+        };
+      },
+      applies);
 }
-bool reads_words(const kernels::Claim& c) {
-  return c.operation == "stochastic_quantize" && c.random == ASSAY_DUT_RANDOM_WORDS;
-}
-bool has_seed(const kernels::Claim& c) {
-  return c.operation == "stochastic_quantize" && c.random != ASSAY_DUT_RANDOM_WORDS;
+Hypothesis pattern(const char* id, const char* name, bool (*explains)(const Case&)) {
+  Hypothesis h;
+  h.id = id;
+  h.name = name;
+  h.applies = is_opaque;
+  h.explains = explains;
+  return h;
 }
 
 }  // namespace
 
 std::vector<Hypothesis> stochastic_hypotheses() {
-  using Words = std::vector<std::uint32_t>;
-  return {
-      {"random_word_of_next", "an element takes the word of the next one", reads_words,
-       [](const Case& c) {
-         return words_are(c, [](const Words& w, std::int64_t i) { return w[(i + 1) % w.size()]; });
-       }},
-      {"random_low_bits", "the lowest bits of a word are used instead of the top ones", reads_words,
-       [](const Case& c) {
-         const int shift = 32 - c.call.claim.random_bits;
-         return words_are(c, [shift](const Words& w, std::int64_t i) { return w[i] << shift; });
-       }},
-      {"random_word_shared", "two neighbours share a word", reads_words,
-       [](const Case& c) {
-         return words_are(c, [](const Words& w, std::int64_t i) { return w[i / 2 * 2]; });
-       }},
-      {"random_words_per_row", "the generator counts columns: every row draws the same words",
-       draws_philox,
-       [](const Case& c) {
-         return counts_are(c, [](std::int64_t i, const Call& call) { return i % call.k; });
-       }},
-      {"random_words_per_column", "the generator counts rows: every column draws the same words",
-       draws_philox,
-       [](const Case& c) {
-         return counts_are(c, [](std::int64_t i, const Call& call) { return i / call.k; });
-       }},
-      {"random_words_transposed", "the generator counts elements column by column", draws_philox,
-       [](const Case& c) {
-         return counts_are(
-             c, [](std::int64_t i, const Call& call) { return i % call.k * call.m + i / call.k; });
-       }},
-      {"seed_ignored", "every call draws from the same seed", has_seed, seed_ignored},
-      {"random_word_shared", "two neighbours share a word", is_opaque,
-       [](const Case& c) {
-         return alike(c, [](std::int64_t i) { return i % 2 == 0 ? i + 1 : -1; });
-       }},
-      {"random_words_per_row", "every row draws the same words", is_opaque,
-       [](const Case& c) {
-         return alike(c, [cols = c.call.k](std::int64_t i) { return i + cols; });
-       }},
-      {"stochastic_biased", "chances are those of too few random bits", is_opaque, few_bits},
-  };
+  using M = const StochasticModel&;
+  std::vector<Hypothesis> out{
+      taking("random_word_of_next", "an element takes the word of the next one", reads_words,
+             [](M m, std::int64_t i) { return m.word((i + 1) % std::ssize(m.words)); }),
+      taking("random_low_bits", "the lowest bits of a word are used instead of the top ones",
+             reads_words,
+             [](M m, std::int64_t i) { return m.word(i) << static_cast<unsigned>(32 - m.bits); }),
+      taking("random_word_shared", "two neighbours share a word", reads_words,
+             [](M m, std::int64_t i) { return m.word(i / 2 * 2); }),
+      taking("random_words_per_row", "the generator counts columns: every row draws the same words",
+             draws_philox, [](M m, std::int64_t i) { return m.word(i % m.quantizer.cols); }),
+      taking("random_words_per_column",
+             "the generator counts rows: every column draws the same words", draws_philox,
+             [](M m, std::int64_t i) { return m.word(i / m.quantizer.cols); }),
+      taking("random_words_transposed", "the generator counts elements column by column",
+             draws_philox,
+             [](M m, std::int64_t i) {
+               return m.word(i % m.quantizer.cols * m.quantizer.rows + i / m.quantizer.cols);
+             }),
+      pattern("seed_ignored", "every call draws from the same seed", seed_ignored),
+      pattern("random_word_shared", "two neighbours share a word",
+              [](const Case& c) {
+                return alike(c, [](std::int64_t i) { return i % 2 == 0 ? i + 1 : -1; });
+              }),
+      pattern("random_words_per_row", "every row draws the same words",
+              [](const Case& c) {
+                return alike(c, [cols = c.call.k](std::int64_t i) { return i + cols; });
+              }),
+      pattern("stochastic_biased", "chances are those of too few random bits", few_bits)};
+  for (const std::uint64_t seed : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{42}})
+    out.push_back(edited(
+        drawing, "seed_ignored", "every call draws from the same seed",
+        [seed](StochasticModel& m, const Case&) { m.seed = seed; }, draws_philox));
+  return out;
 }
 
 }  // namespace assay::proptests::diagnosis

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// What may go wrong at the stages of a product: reading, which terms count, the epilogue. Plain,
+// fused and gated products have these stages in common.
+#include <cmath>
+#include <type_traits>
+
+#include "proptests/diagnosis/stages.h"
+
+namespace assay::proptests::diagnosis {
+namespace {
+
+using golden::FactoredMatrix;
+using golden::Value;
+
+template <class Model>
+using ProductOf = ProductModel& (*)(Model&);
+
+/// Terms along k that count `times` often.
+void count_terms(ProductModel& p, const Some& which, int times) {
+  p.edit_operands = [edit = p.edit_operands, &which, times](FactoredMatrix& a, FactoredMatrix& b) {
+    if (edit) edit(a, b);
+    for (std::int64_t c = 0; c < a.cols; ++c) {
+      if (!which.holds(c, a.cols)) continue;
+      for (FactoredMatrix* m : {&a, &b})
+        for (std::int64_t r = 0; r < m->rows; ++r) {
+          const std::int64_t at = r * m->cols + c;
+          if (times == 0) {
+            m->elements[at] = Value::zero(false);
+            m->scales[at] = Value::finite(1);
+          } else if (m == &a) {
+            m->elements[at] = m->elements[at] * Value::finite(times);
+          }
+        }
+    }
+  };
+}
+
+Value edited_value(const ValueEdit& edit, const Value& x) {
+  const auto v = static_cast<float>(x.is_nan()        ? NAN
+                                    : x.is_infinite() ? INFINITY
+                                    : x.is_zero()     ? 0.0
+                                                      : golden::approximate(x.number));
+  return golden::value_of(edit.value(v));
+}
+
+/// Both grids of a block-scaled operand: what moves a row of codes moves its scale factors.
+std::vector<Grid> both(formats::BlockScaledTensor& t) { return {codes_of(t), scales_of(t)}; }
+
+template <class Model>
+void of_product(std::vector<Hypothesis>& out, const Operation<Model>& op, ProductOf<Model> of,
+                bool reads_a) {
+  const auto stage = [&](const char* id, const char* text, auto grids, bool factor = false,
+                         bool values = true) {
+    cross(out, op, Stage<Model>{id, text, grids, factor, values});
+  };
+  stage("bias", "the bias", [of](Model& m) {
+    ProductModel& p = of(m);
+    return p.bias.empty() ? std::vector<Grid>{} : std::vector{grid_of(p.bias, 1, p.n)};
+  });
+  stage("c", "C", [of](Model& m) {
+    ProductModel& p = of(m);
+    return p.c.empty() || p.beta == 0.0F ? std::vector<Grid>{}
+                                         : std::vector{grid_of(p.c, p.m, p.n)};
+  });
+  if (reads_a) {
+    stage("a", "A", [of](Model& m) {
+      ProductModel& p = of(m);
+      return p.a ? both(p.a->t) : std::vector{grid_of(p.a_bf16, p.m, p.k)};
+    });
+    stage("a_codes", "the codes of A", [of](Model& m) {
+      ProductModel& p = of(m);
+      return p.a ? std::vector{codes_of(p.a->t)} : std::vector<Grid>{};
+    });
+    stage("a_scale", "the scale factors of A", [of](Model& m) {
+      ProductModel& p = of(m);
+      return p.a ? std::vector{scales_of(p.a->t)} : std::vector<Grid>{};
+    });
+  }
+  stage("b", "B", [of](Model& m) { return both(of(m).b.t); });
+  stage("b_codes", "the codes of B", [of](Model& m) { return std::vector{codes_of(of(m).b.t)}; });
+  stage("b_scale", "the scale factors of B",
+        [of](Model& m) { return std::vector{scales_of(of(m).b.t)}; });
+  for (const ValueEdit& edit : value_edits())
+    for (const char side : {'a', 'b'}) {
+      if (side == 'a' && !reads_a) continue;
+      const auto spoil = [&edit, side, of](Model& m, const Case&) {
+        ProductModel& p = of(m);
+        if (side == 'a' && !p.a) return false;
+        (side == 'a' ? *p.a : p.b).factor = [&edit](const Value& s) {
+          return edited_value(edit, s);
+        };
+        return true;
+      };
+      const std::string text = side == 'a' ? "each scale factor of A" : "each scale factor of B";
+      out.push_back(
+          edited(op, std::string(1, side) + "_scale_" + edit.id, said(edit.text, text), spoil));
+    }
+  for (const Some& which : some())
+    for (const int times : {0, 2})
+      out.push_back(edited(op, times == 0 ? "terms_omitted" : "terms_twice",
+                           std::string(which.text) +
+                               (times == 0 ? " along k does not count" : " along k counts twice"),
+                           [&which, times, of](Model& m, const Case&) {
+                             count_terms(of(m), which, times);
+                             return true;
+                           }));
+  for (const ReaderError& row : reader_errors())
+    for (const char side : {'a', 'b'}) {
+      if (std::is_same_v<Model, ProductModel>) break;  // known of plain products
+      if (side == 'a' && !reads_a) continue;
+      out.push_back(edited(
+          op, row.id, row.name + (side == 'a' ? ", in operand A" : ", in operand B"),
+          [&row, side, of](Model& m, const Case&) {
+            ProductModel& p = of(m);
+            if (side == 'a' && !p.a) return false;
+            row.spoil(side == 'a' ? *p.a : p.b);
+            return true;
+          },
+          [&row, side](const kernels::Claim& c) {
+            const formats::BlockFormat* f = side == 'a' ? c.a : c.b;
+            return f != nullptr && f->element == &formats::e2m1 &&
+                   (row.applies == nullptr || row.applies(*f));
+          }));
+    }
+}
+
+template <class Model>
+void of_factors(std::vector<Hypothesis>& out, const Operation<Model>& op, float* (*alpha)(Model&),
+                float* (*beta)(Model&), float* (*ga)(Model&), float* (*gb)(Model&)) {
+  cross(out, op, scalar<Model>("alpha", "alpha", alpha));
+  cross(out, op, scalar<Model>("beta", "beta", beta));
+  cross(out, op, scalar<Model>("a_tensor_scale", "the tensor scale of A", ga));
+  cross(out, op, scalar<Model>("b_tensor_scale", "the tensor scale of B", gb));
+}
+
+}  // namespace
+
+std::vector<Hypothesis> generated_of_products() {
+  std::vector<Hypothesis> out;
+  of_product<ProductModel>(
+      out, multiplying, [](ProductModel& m) -> ProductModel& { return m; }, true);
+  of_factors<ProductModel>(
+      out, multiplying, [](ProductModel& m) { return &m.alpha; },
+      [](ProductModel& m) { return m.beta == 0.0F ? nullptr : &m.beta; },
+      [](ProductModel& m) { return m.a ? &m.a->t.tensor_scale : nullptr; },
+      [](ProductModel& m) { return &m.b.t.tensor_scale; });
+  of_product<FusedModel>(
+      out, fusing, [](FusedModel& m) -> ProductModel& { return m.product; }, false);
+  of_factors<FusedModel>(
+      out, fusing, [](FusedModel& m) { return &m.product.alpha; },
+      [](FusedModel& m) { return m.product.beta == 0.0F ? nullptr : &m.product.beta; },
+      [](FusedModel&) -> float* { return nullptr; },
+      [](FusedModel& m) { return &m.product.b.t.tensor_scale; });
+  of_product<GatedModel>(
+      out, gating, [](GatedModel& m) -> ProductModel& { return m.product; }, true);
+  of_factors<GatedModel>(
+      out, gating, [](GatedModel&) -> float* { return nullptr; },
+      [](GatedModel&) -> float* { return nullptr; },
+      [](GatedModel& m) { return m.product.a ? &m.product.a->t.tensor_scale : nullptr; },
+      [](GatedModel& m) { return &m.product.b.t.tensor_scale; });
+  // Between the codes that a fused kernel shows and the product.
+  for (const MapEdit& edit : map_edits())
+    for (const bool scales : {false, true})
+      out.push_back(edited(
+          fusing, std::string(scales ? "a_scale_" : "a_codes_") + edit.id,
+          said(edit.text, scales ? "the scale factors of the quantized A" : "the quantized A"),
+          [&edit, scales](FusedModel& m, const Case&) {
+            m.between = [&edit, scales](formats::BlockScaledTensor& t) {
+              Grid g = scales ? scales_of(t) : codes_of(t);
+              apply(edit, g, true);
+            };
+          }));
+  for (const ValueEdit& edit : value_edits())
+    out.push_back(edited(fusing, std::string("a_tensor_scale_") + edit.id,
+                         said(edit.text, "the tensor scale of the quantized A"),
+                         [&edit](FusedModel& m, const Case&) {
+                           m.between = [&edit](formats::BlockScaledTensor& t) {
+                             t.tensor_scale = edit.value(t.tensor_scale);
+                           };
+                         }));
+  return out;
+}
+
+}  // namespace assay::proptests::diagnosis

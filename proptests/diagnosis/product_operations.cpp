@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operations that multiply: plain, fused, gated and grouped products, and the QAT step.
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "golden/gated.h"
+#include "golden/grouped.h"
+#include "proptests/arena.h"
+#include "proptests/diagnosis/operations.h"
+#include "proptests/judge.h"
+#include "proptests/properties/left_operand.h"
+
+namespace assay::proptests::diagnosis {
+namespace {
+
+using golden::FactoredMatrix;
+using golden::RationalValue;
+
+Prediction product_prediction(const ProductModel& m) {
+  ProductModel::Result r = m.run();
+  Prediction p;
+  predict_numbers(p, "D", *m.claim.output, m.n, std::move(r.reference), std::move(r.bounds));
+  return p;
+}
+
+double to_double(const RationalValue& x) {
+  if (x.is_nan()) return NAN;
+  if (x.is_infinite()) return x.negative ? -INFINITY : INFINITY;
+  return x.number.convert_to<double>();
+}
+double clamped_gate(double g, double limit) { return limit != 0 && g > limit ? limit : g; }
+double gated(double g, double u, double limit) {
+  const double x = clamped_gate(g, limit);
+  const double up = limit != 0 && u < -limit ? -limit : clamped_gate(u, limit);
+  return x / (1.0 + std::exp(-x)) * up;
+}
+
+/// Every second row of B, or one half of it.
+FactoredMatrix half(const FactoredMatrix& b, bool up, bool interleaved) {
+  FactoredMatrix h = b;
+  h.rows = b.rows / 2;
+  h.elements.clear();
+  h.scales.clear();
+  for (std::int64_t j = 0; j < h.rows; ++j) {
+    const std::int64_t first =
+        (interleaved ? 2 * j + (up ? 1 : 0) : j + (up ? h.rows : 0)) * b.cols;
+    h.elements.insert(h.elements.end(), b.elements.begin() + first,
+                      b.elements.begin() + first + b.cols);
+    h.scales.insert(h.scales.end(), b.scales.begin() + first, b.scales.begin() + first + b.cols);
+  }
+  return h;
+}
+
+Prediction gated_prediction(const GatedModel& m) {
+  const auto one = [&](bool up) {
+    ProductModel p = m.product;
+    p.edit_operands = [edit = p.edit_operands, up, interleaved = m.interleaved](FactoredMatrix& a,
+                                                                                FactoredMatrix& b) {
+      if (edit) edit(a, b);
+      b = half(b, up, interleaved);
+    };
+    return p.run();
+  };
+  const ProductModel::Result g = one(false);
+  const ProductModel::Result u = one(true);
+  golden::GatedKernel kernel;
+  if (m.limit != 0) kernel.limit = m.limit;
+  std::vector<RationalValue> reference;
+  std::vector<golden::Bound> bounds;
+  for (std::size_t i = 0; i < g.reference.size(); ++i) {
+    double gi = to_double(g.reference[i]);
+    double ui = to_double(u.reference[i]);
+    if (m.between) {
+      gi = m.between(static_cast<float>(gi));
+      ui = m.between(static_cast<float>(ui));
+    }
+    const double h = m.epilogue ? m.epilogue(gi, ui, m.limit) : gated(gi, ui, m.limit);
+    reference.push_back(golden::to_rational(golden::value_of(h)));
+    if (!g.bounds[i].judgeable || !u.bounds[i].judgeable) {
+      bounds.push_back({false, 0, "the products have no bound"});
+      continue;
+    }
+    golden::Bound bound =
+        golden::gated_bound(g.reference[i], g.bounds[i], u.reference[i], u.bounds[i], kernel);
+    // A wrong epilogue loses about as much as the right one, relative to its own result.
+    if (std::isfinite(h)) bound.error += golden::Rational(std::fabs(h)) / (1 << 20);
+    if (m.epilogue || m.between) bound.judgeable = true;
+    bounds.push_back(std::move(bound));
+  }
+  Prediction p;
+  predict_numbers(p, "D", *m.product.claim.output, m.product.n, std::move(reference),
+                  std::move(bounds));
+  for (std::size_t i = 0; i < g.reference.size(); ++i)
+    p.front().source.push_back(to_double(g.reference[i]));
+  return p;
+}
+
+std::span<const std::uint8_t> slice(const Call& call, std::uint32_t role, std::uint32_t part,
+                                    std::int64_t index, std::int64_t count) {
+  const auto all = input_bytes(call, role, part);
+  const std::size_t size = all.size() / static_cast<std::size_t>(count);
+  return all.subspan(static_cast<std::size_t>(index) * size, size);
+}
+
+/// Tensor `index` of the `count` that an operand has one after the other.
+ReaderModel reader(const Call& call, std::uint32_t role, const formats::BlockFormat& format,
+                   std::int64_t rows, std::int64_t index, std::int64_t count) {
+  const auto values = slice(call, role, ASSAY_DUT_VALUES, index, count);
+  const auto scales = slice(call, role, ASSAY_DUT_SCALES, index, count);
+  ReaderModel m;
+  m.t.format = &format;
+  m.t.rows = rows;
+  m.t.cols = call.k;
+  m.t.scale_layout = call.claim.scale_layout;
+  m.t.codes.assign(values.begin(), values.end());
+  m.t.scales.assign(scales.begin(), scales.end());
+  const std::vector<float> g = to_floats(input_bytes(call, role, ASSAY_DUT_TENSOR_SCALE));
+  if (!g.empty()) m.t.tensor_scale = g[static_cast<std::size_t>(index) % g.size()];
+  return m;
+}
+
+std::vector<std::int64_t> whole_numbers(const Call& call, std::uint32_t role) {
+  const auto bytes = input_bytes(call, role);
+  std::vector<std::int64_t> numbers(bytes.size() / sizeof(std::int64_t));
+  if (!numbers.empty()) std::memcpy(numbers.data(), bytes.data(), bytes.size());
+  return numbers;
+}
+
+GroupedModel grouped_of(const Case& c) {
+  const Call& call = c.call;
+  GroupedModel m;
+  m.claim = call.claim;
+  m.m = call.m;
+  m.n = call.n;
+  m.k = call.k;
+  m.alpha = call.alpha;
+  const bool masked = call.claim.group_layout == ASSAY_DUT_MASKED;
+  const std::int64_t stacks = masked ? call.groups : 1;
+  for (std::int64_t g = 0; g < call.groups; ++g)
+    m.b.push_back(reader(call, ASSAY_DUT_B, *call.claim.b, call.n, g, call.groups));
+  for (std::int64_t s = 0; s < stacks; ++s) {
+    if (call.claim.a != nullptr) {
+      m.a.push_back(reader(call, ASSAY_DUT_A, *call.claim.a, call.m, s, stacks));
+      continue;
+    }
+    const auto values = slice(call, ASSAY_DUT_A, ASSAY_DUT_VALUES, s, stacks);
+    std::vector<std::uint16_t> codes(values.size() / 2);
+    if (!codes.empty()) std::memcpy(codes.data(), values.data(), values.size());
+    m.a_bf16.push_back(std::move(codes));
+  }
+  if (masked) {
+    m.counts = whole_numbers(call, ASSAY_DUT_COUNTS);
+  } else {
+    m.offsets = whole_numbers(call, ASSAY_DUT_OFFSETS);
+    for (std::size_t g = 0; g + 1 < m.offsets.size(); ++g)
+      m.counts.push_back(m.offsets[g + 1] - m.offsets[g]);
+  }
+  m.place_rows();
+  m.written = m.row_of;
+  return m;
+}
+
+Prediction grouped_prediction(const GroupedModel& m) {
+  Prediction p;
+  FactoredMatrix a{0, m.k, {}, {}, 1.0F, nullptr};
+  const std::size_t stacks = m.a.empty() ? m.a_bf16.size() : m.a.size();
+  for (std::size_t s = 0; s < stacks; ++s) {
+    FactoredMatrix next =
+        m.a.empty() ? golden::factor(formats::bf16, m.a_bf16[s], m.m, m.k) : m.a[s].run();
+    a.tensor_scale = next.tensor_scale;
+    a.element_format = next.element_format;
+    a.rows += next.rows;
+    a.elements.insert(a.elements.end(), next.elements.begin(), next.elements.end());
+    a.scales.insert(a.scales.end(), next.scales.begin(), next.scales.end());
+  }
+  if (m.edit_a) m.edit_a(a);
+  std::vector<FactoredMatrix> b;
+  for (const ReaderModel& reader : m.b) b.push_back(reader.run());
+  // Rows of no group hold what was there: poison, where they should have been written.
+  const std::uint32_t poison =
+      first_run.poison * (m.claim.output == &formats::bf16 ? 0x0101U : 0x01010101U);
+  const RationalValue unwritten = golden::to_rational(golden::decode(*m.claim.output, poison));
+  std::vector<std::int64_t> groups;
+  FactoredMatrix of_groups{0, m.k, {}, {}, a.tensor_scale, a.element_format};
+  for (std::int64_t r = 0; r < a.rows; ++r) {
+    if (m.row_of[r] == golden::no_group) continue;
+    groups.push_back(m.row_of[r]);
+    ++of_groups.rows;
+    const auto put = [&](std::vector<golden::Value>& to, const std::vector<golden::Value>& from) {
+      to.insert(to.end(), from.begin() + r * m.k, from.begin() + (r + 1) * m.k);
+    };
+    put(of_groups.elements, a.elements);
+    put(of_groups.scales, a.scales);
+  }
+  golden::GemmOracle oracle;
+  if (!groups.empty())
+    oracle =
+        golden::grouped_gemm_oracle(of_groups, b, groups, m.alpha, accumulator_of(m.claim)).oracle;
+  std::vector<RationalValue> reference;
+  std::vector<golden::Bound> bounds;
+  std::size_t at = 0;
+  for (std::int64_t r = 0; r < a.rows; ++r)
+    for (std::int64_t j = 0; j < m.n; ++j) {
+      const bool grouped = m.row_of[r] != golden::no_group;
+      reference.push_back(grouped ? oracle.reference[at] : unwritten);
+      bounds.push_back(m.written[r] == golden::no_group ? golden::Bound{false, 0, "nobody's row"}
+                       : grouped                        ? oracle.bounds[at]
+                                                        : golden::Bound{});
+      at += grouped ? 1 : 0;
+    }
+  predict_numbers(p, "D", *m.claim.output, m.n, std::move(reference), std::move(bounds));
+  p.front().group = m.row_of;
+  return p;
+}
+
+}  // namespace
+
+void GroupedModel::place_rows() {
+  row_of =
+      offsets.empty() ? golden::masked_groups(counts, m) : golden::contiguous_groups(offsets, m);
+}
+
+const Operation<ProductModel> multiplying{
+    [](const kernels::Claim& c) { return c.operation == "gemm" && c.b != nullptr; },
+    [](const Case& c) { return product_of(c); }, product_prediction};
+
+const Operation<FusedModel> fusing{[](const kernels::Claim& c) {
+                                     return c.operation == "quantize_gemm" && c.a != nullptr &&
+                                            c.b != nullptr;
+                                   },
+                                   [](const Case& c) {
+                                     FusedModel m(quantizer_of(c.call));
+                                     m.quantizer.x = input_floats(c.call, ASSAY_DUT_A);
+                                     m.product = product_of(c);
+                                     m.shows_codes = !output_bytes(c, ASSAY_DUT_Q).empty();
+                                     return m;
+                                   },
+                                   [](const FusedModel& m) {
+                                     ProductModel product = m.product;
+                                     product.a->t = m.quantizer.run();
+                                     const formats::BlockScaledTensor codes = product.a->t;
+                                     if (m.between) m.between(product.a->t);
+                                     Prediction p = product_prediction(product);
+                                     if (m.shows_codes) predict_tensor(p, "Q", codes);
+                                     return p;
+                                   }};
+
+const Operation<GatedModel> gating{
+    [](const kernels::Claim& c) { return c.operation == "gated_gemm" && c.b != nullptr; },
+    [](const Case& c) {
+      GatedModel m;
+      m.product = product_of(c);
+      m.product.b.t = input_tensor(c.call, ASSAY_DUT_B, *c.call.claim.b, 2 * c.call.n, c.call.k);
+      m.product.alpha = 1.0F;
+      m.interleaved = c.call.claim.gate_layout == ASSAY_DUT_INTERLEAVED;
+      m.limit = c.call.limit;
+      return m;
+    },
+    gated_prediction};
+
+const Operation<GroupedModel> grouping{
+    [](const kernels::Claim& c) { return c.operation == "grouped_gemm" && c.b != nullptr; },
+    grouped_of, grouped_prediction};
+
+const Operation<QatModel> training{
+    [](const kernels::Claim& c) {
+      return (c.operation == "qat_forward" || c.operation == "qat_backward") && c.b != nullptr;
+    },
+    [](const Case& c) { return qat_of(c.call); },
+    [](const QatModel& m) {
+      Prediction p;
+      const auto put = [&](const char* name, std::int64_t cols, Expected e) {
+        predict_numbers(p, name, formats::fp32, cols, std::move(e.reference), std::move(e.bounds));
+      };
+      if (m.forward) {
+        put("Y", m.n, m.y());
+        return p;
+      }
+      QatModel::Gradients g = m.gradients();
+      put("dX", m.k, std::move(g.dx));
+      p.back().block = m.block;
+      put("dW", m.k, std::move(g.dw));
+      p.back().block = m.block;
+      for (const float w : m.weights.x) p.back().source.push_back(w);
+      put("d bias", m.n, std::move(g.dbias));
+      if (kernels::has_scale_gradient(m.estimator))
+        put("d scale", (m.k + m.block - 1) / m.block, std::move(g.dscale));
+      return p;
+    }};
+
+}  // namespace assay::proptests::diagnosis

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Stages of an operation, and the hypotheses that edits.h makes of each.
+
+#include <bit>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "proptests/diagnosis/edits.h"
+#include "proptests/diagnosis/operations.h"
+
+namespace assay::proptests::diagnosis {
+
+/// Numbers or codes that a model holds, and that an error may spoil before they are used.
+template <class Model>
+struct Stage {
+  std::string id;    ///< "bias"
+  std::string text;  ///< "the bias"
+  /// Grids that move together (codes and their scale factors would be two). None: absent here.
+  std::function<std::vector<Grid>(Model&)> grids;
+  bool factor = false;  ///< multiplies what it meets
+  bool values = true;   ///< it makes sense to edit its numbers one by one
+  bool places = true;   ///< it has more than one place
+};
+
+/// Elements that lie between the rows of an operand of this width, and the bits of one.
+inline void spread(Grid& g, const Call& call) {
+  g.gap = g.rows > 1 ? call.row_gap : 0;
+  g.pad = g.width == 0    ? call.pad & 0xFU
+          : g.width == 16 ? call.pad * 0x0101U
+                          : call.pad * 0x01010101U;
+}
+
+template <class Model>
+void cross(std::vector<Hypothesis>& out, const Operation<Model>& operation,
+           const Stage<Model>& stage) {
+  if (stage.values)
+    for (const ValueEdit& edit : value_edits()) {
+      const bool additive_omission = std::string(edit.id) == "omitted" && !edit.factor;
+      if (edit.factor && !stage.factor) continue;
+      if (stage.factor && additive_omission) continue;
+      out.push_back(edited(operation, stage.id + "_" + edit.id, said(edit.text, stage.text),
+                           [&edit, grids = stage.grids](Model& m, const Case&) {
+                             bool changed = false;
+                             for (Grid& g : grids(m)) changed = apply(edit, g) || changed;
+                             return changed;
+                           }));
+    }
+  for (const MapEdit& edit : map_edits())
+    for (const bool wrap : {false, true}) {
+      if (!stage.places) break;
+      out.push_back(edited(operation, stage.id + "_" + edit.id, said(edit.text, stage.text),
+                           [&edit, wrap, grids = stage.grids](Model& m, const Case& c) {
+                             bool changed = false;
+                             for (Grid& g : grids(m)) {
+                               spread(g, c.call);
+                               changed = apply(edit, g, wrap) || changed;
+                             }
+                             return changed;
+                           }));
+    }
+  // The last call, or the last of the same shape.
+  for (const std::size_t which : {std::size_t{0}, std::size_t{1}})
+    out.push_back(edited(
+        operation, stage.id + "_of_earlier_call", said("{} is that of an earlier call", stage.text),
+        [&operation, which, grids = stage.grids](Model& m, const Case& c) {
+          if (c.earlier.size() <= which) return false;
+          Model before = operation.of(Case{c.earlier[which], c.answer});
+          std::vector<Grid> now = grids(m);
+          std::vector<Grid> then = grids(before);
+          bool changed = false;
+          for (std::size_t i = 0; i < now.size() && i < then.size(); ++i)
+            for (std::int64_t r = 0; r < std::min(now[i].rows, then[i].rows); ++r)
+              for (std::int64_t k = 0; k < std::min(now[i].cols, then[i].cols); ++k) {
+                const std::uint32_t bits = then[i].get(r, k);
+                changed = changed || bits != now[i].get(r, k);
+                now[i].set(r, k, bits);
+              }
+          return changed;
+        }));
+}
+
+/// A single number of a model.
+template <class Model>
+Stage<Model> scalar(std::string id, std::string text, float* (*of)(Model&)) {
+  return {std::move(id),
+          std::move(text),
+          [of](Model& m) {
+            float* const x = of(m);
+            if (x == nullptr) return std::vector<Grid>{};
+            return std::vector<Grid>{
+                {1, 1, [x](auto, auto) { return std::bit_cast<std::uint32_t>(*x); },
+                 [x](auto, auto, auto bits) { *x = std::bit_cast<float>(bits); }}};
+          },
+          true,
+          true,
+          false};
+}
+
+// The parts of generated_hypotheses().
+[[nodiscard]] std::vector<Hypothesis> generated_of_outputs();
+[[nodiscard]] std::vector<Hypothesis> generated_of_quantizers();
+[[nodiscard]] std::vector<Hypothesis> generated_of_conversions();
+[[nodiscard]] std::vector<Hypothesis> generated_of_draws();
+[[nodiscard]] std::vector<Hypothesis> generated_of_products();
+[[nodiscard]] std::vector<Hypothesis> generated_of_gates();
+[[nodiscard]] std::vector<Hypothesis> generated_of_groups();
+[[nodiscard]] std::vector<Hypothesis> generated_of_training();
+
+}  // namespace assay::proptests::diagnosis

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// How hypotheses are weighed (proptests/diagnosis/weigh.h), and where errors are said to be.
+#include <gtest/gtest.h>
+
+#include <bit>
+
+#include "formats/presets.h"
+#include "golden/layout.h"
+#include "golden/quantize.h"
+#include "proptests/diagnosis/edits.h"
+#include "proptests/diagnosis/operations.h"
+#include "proptests/diagnosis/place.h"
+#include "proptests/diagnosis/weigh.h"
+
+namespace assay::proptests::diagnosis {
+namespace {
+
+using golden::RationalValue;
+
+PredictedArray numbers(std::initializer_list<int> values, std::int64_t cols) {
+  std::vector<RationalValue> reference;
+  for (const int v : values) reference.push_back(RationalValue::finite(v));
+  Prediction p;
+  std::vector<golden::Bound> exact(reference.size());
+  predict_numbers(p, "D", formats::fp32, cols, std::move(reference), std::move(exact));
+  return p.front();
+}
+
+TEST(Verdict, ANumberIsRightOrWrongInOneWayOrNeither) {
+  const PredictedArray right = numbers({1, 2, 3, 4}, 4);
+  const PredictedArray wrong = numbers({1, -2, -3, -4}, 4);
+  const SeenArray seen{{}, {1, -2, 3, 5}};
+  EXPECT_EQ(verdict(seen, right, wrong, 0), Verdict::both);
+  EXPECT_EQ(verdict(seen, right, wrong, 1), Verdict::wrong);
+  EXPECT_EQ(verdict(seen, right, wrong, 2), Verdict::right);
+  EXPECT_EQ(verdict(seen, right, wrong, 3), Verdict::neither);
+}
+
+TEST(Verdict, AScaleFactorComesWithTheElementsOfItsBlock) {
+  std::vector<float> x(2 * 64);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 13) - 6.0F;
+  const auto right = golden::quantize(x, 2, 64, formats::mxfp4_rceil);
+  auto wrong = right;
+  golden::store_scale(wrong, 1, 1, 130);
+  golden::store_code(wrong, 1, 40, golden::load_code(wrong, 1, 40) ^ 1U);
+  auto observed = right;
+  golden::store_scale(observed, 1, 1, 130);  // with the code of the right one
+  Prediction r;
+  Prediction w;
+  Seen s;
+  predict_tensor(r, "the codes", right);
+  predict_tensor(w, "the codes", wrong);
+  see_tensor(s, observed);
+  EXPECT_EQ(verdict(s[0], r[0], w[0], 64 + 39), Verdict::wrong);
+  EXPECT_EQ(verdict(s[0], r[0], w[0], 64 + 40), Verdict::neither);
+  EXPECT_EQ(verdict(s[0], r[0], w[0], 0), Verdict::both);
+}
+
+/// Sites of an array of ones, by the slots that show an error.
+struct Sites {
+  Case one;
+  PredictedArray array;
+  std::vector<Site> wrong, right;
+  Sites(std::int64_t rows, std::int64_t cols, std::int64_t block,
+        const std::function<bool(std::int64_t, std::int64_t)>& is_wrong) {
+    array.name = "the codes";
+    array.rows = rows;
+    array.cols = cols;
+    array.block = block;
+    array.codes.assign(static_cast<std::size_t>(rows * cols), 1);
+    for (std::int64_t i = 0; i < rows * cols; ++i)
+      (is_wrong(i / cols, i % cols) ? wrong : right)
+          .push_back({&one, &array, static_cast<std::size_t>(i)});
+  }
+  [[nodiscard]] std::string place() const {
+    const std::optional<Place> p = place_of(wrong, right);
+    return p ? p->text : "";
+  }
+};
+
+TEST(Place, IsTheSimplestStatementThatSeparates) {
+  EXPECT_EQ(Sites(6, 64, 16, [](auto r, auto) { return r % 2 == 1; }).place(), "where row is odd");
+  EXPECT_EQ(Sites(6, 64, 16, [](auto r, auto) { return r == 5; }).place(), "in the last row");
+  EXPECT_EQ(Sites(6, 64, 16, [](auto, auto c) { return c >= 48; }).place(),
+            "in the last block of a row");
+  EXPECT_EQ(Sites(6, 60, 16, [](auto, auto c) { return c >= 48; }).place(),
+            "in the last block of a row");
+  EXPECT_EQ(Sites(6, 64, 16, [](auto, auto c) { return c / 16 % 2 == 1; }).place(),
+            "where block is odd");
+  EXPECT_EQ(Sites(70, 4, 0, [](auto r, auto) { return r >= 32; }).place(), "from row 32 on");
+  EXPECT_EQ(Sites(6, 64, 16, [](auto r, auto c) { return r == 0 && c % 2 == 0; }).place(),
+            "in the first row, where column is even");
+  // No statement of a line or two names these.
+  EXPECT_EQ(Sites(16, 64, 16, [](auto r, auto c) { return (r * 7 + c * 5) % 11 < 4; }).place(), "");
+}
+
+TEST(Place, NeedsMoreThanOneSlotForANumber) {
+  EXPECT_EQ(Sites(6, 64, 16, [](auto r, auto c) { return r == 2 && c == 7; }).place(), "");
+}
+
+TEST(Edits, MoveAndChangeWhatTheySay) {
+  std::vector<float> x = {1, 2, 3, 4, 5, 6};
+  Grid g = grid_of(x, 2, 3);
+  const auto edit = [](std::string_view id) {
+    for (const MapEdit& e : map_edits())
+      if (e.id == id) return e;
+    throw std::logic_error("no such edit");
+  };
+  EXPECT_TRUE(apply(edit("of_previous_row"), g, true));
+  EXPECT_EQ(x, (std::vector<float>{4, 5, 6, 1, 2, 3}));
+  x = {1, 2, 3, 4, 5, 6};
+  EXPECT_TRUE(apply(edit("of_previous_row"), g, false));
+  EXPECT_EQ(x, (std::vector<float>{1, 2, 3, 1, 2, 3}));
+  x = {1, 2, 3, 4, 5, 6};
+  EXPECT_FALSE(apply(edit("rows_modulo"), g, true));
+  // Rows two numbers apart, read as if they followed each other.
+  g.gap = 2;
+  g.pad = std::bit_cast<std::uint32_t>(9.0F);
+  EXPECT_TRUE(apply(edit("row_stride_ignored"), g, true));
+  EXPECT_EQ(x, (std::vector<float>{1, 2, 3, 9, 9, 4}));
+  for (const ValueEdit& e : value_edits())
+    if (std::string_view(e.id) == "sign_inverted") {
+      EXPECT_TRUE(apply(e, g));
+    }
+  EXPECT_EQ(x, (std::vector<float>{-1, -2, -3, -9, -9, -4}));
+}
+
+/// A quantizer's call with an answer of the test's own.
+struct Quantized {
+  std::vector<float> x;
+  Call call;
+  Answer answer;
+  Quantized(std::int64_t rows, std::int64_t cols, const kernels::Claim& claim) {
+    for (std::int64_t i = 0; i < rows * cols; ++i)
+      x.push_back(static_cast<float>((i * 37 + i / 5) % 101 - 50) / 8.0F);
+    call.claim = claim;
+    call.m = rows;
+    call.k = cols;
+    call.in = {operand(ASSAY_DUT_X, ASSAY_DUT_VALUES, formats::fp32, {rows, cols},
+                       bytes_of(std::span<const float>(x)))};
+    answer.outcome = Outcome::answered;
+  }
+  void leaves(const formats::BlockScaledTensor& t) { answer.outputs = {t.codes, t.scales}; }
+  [[nodiscard]] Reading reading() const { return read({call, &answer}).value(); }
+};
+kernels::Claim mxfp4_claim() {
+  kernels::Claim claim;
+  claim.operation = "quantize";
+  claim.a = &formats::mxfp4_rceil;
+  return claim;
+}
+
+TEST(Generated, NamesAFaultThatNobodyWroteDown) {
+  // The eighth member of every eight does not count in the amax of its block.
+  Quantized failing(4, 64, mxfp4_claim());
+  QuantizerModel model = quantizer_of(failing.call);
+  for (std::size_t i = 7; i < model.x.size(); i += 8) model.x[i] = 40.0F;
+  for (std::size_t i = 1; i < model.x.size(); i += 32) model.x[i] = 20.0F;
+  failing.x = model.x;
+  failing.call.in[0].bytes = bytes_of(std::span<const float>(failing.x));
+  model.counts_in_block = [](auto, auto c, auto first) { return (c - first) % 8 != 7; };
+  failing.leaves(model.run());
+  const std::vector<Reading> readings{failing.reading()};
+  const std::vector<Weighed> weighed = weigh_all(failing.call.claim, readings, {});
+  ASSERT_FALSE(weighed.empty());
+  EXPECT_EQ(weighed.front().candidate.id, "amax_skips_eighth");
+  EXPECT_EQ(weighed.front().rank, Rank::everywhere);
+}
+
+TEST(Generated, SaysWhereAKnownFaultShows) {
+  Quantized failing(8, 64, mxfp4_claim());
+  QuantizerModel model = quantizer_of(failing.call);
+  const formats::BlockScaledTensor right = model.run();
+  model.code = [](const golden::RationalValue&, std::uint32_t c) { return c & 7U; };
+  const formats::BlockScaledTensor wrong = model.run();
+  formats::BlockScaledTensor mixed = right;
+  for (std::int64_t r = 1; r < 8; r += 2)
+    for (std::int64_t c = 0; c < 64; ++c)
+      golden::store_code(mixed, r, c, golden::load_code(wrong, r, c));
+  failing.leaves(mixed);
+  const std::vector<Reading> readings{failing.reading()};
+  const std::vector<Weighed> weighed = weigh_all(failing.call.claim, readings, {});
+  ASSERT_FALSE(weighed.empty());
+  EXPECT_EQ(weighed.front().candidate.id, "sign_lost");
+  EXPECT_EQ(weighed.front().candidate.where, "where row is odd");
+}
+
+TEST(Generated, ClaimsNothingOfNoise) {
+  Quantized failing(4, 64, mxfp4_claim());
+  formats::BlockScaledTensor t = quantizer_of(failing.call).run();
+  for (std::size_t i = 0; i < t.codes.size(); ++i)
+    if (i * 2654435761U % 7 == 3) t.codes[i] = static_cast<std::uint8_t>(i * 40503U >> 3U);
+  failing.leaves(t);
+  const std::vector<Reading> readings{failing.reading()};
+  EXPECT_TRUE(weigh_all(failing.call.claim, readings, {}).empty());
+}
+
+}  // namespace
+}  // namespace assay::proptests::diagnosis
