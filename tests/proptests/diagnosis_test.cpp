@@ -154,8 +154,9 @@ TEST(Generated, NamesAFaultThatNobodyWroteDown) {
   // The eighth member of every eight does not count in the amax of its block.
   Quantized failing(4, 64, mxfp4_claim());
   QuantizerModel model = quantizer_of(failing.call);
-  for (std::size_t i = 7; i < model.x.size(); i += 8) model.x[i] = 40.0F;
-  for (std::size_t i = 1; i < model.x.size(); i += 32) model.x[i] = 20.0F;
+  for (std::size_t i = 7; i < model.x.size(); i += 8) model.x[i] = 300.0F;
+  // Odd ones and every fourth decide in some blocks.
+  for (std::size_t i = 1; i < model.x.size(); i += 64) model.x[i] = model.x[i + 34] = 20.0F;
   failing.x = model.x;
   failing.call.in[0].bytes = bytes_of(std::span<const float>(failing.x));
   model.counts_in_block = [](auto, auto c, auto first) { return (c - first) % 8 != 7; };
