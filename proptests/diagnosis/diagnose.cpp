@@ -160,6 +160,7 @@ bool only_conduct_is_wrong(std::span<const Observation> observations) {
 std::string calls_where(std::span<const Observation> observations, const char* id) {
   PredictedArray call_alone = {};
   call_alone.rows = call_alone.cols = 1;
+  call_alone.codes = {0};
   std::vector<Case> cases;
   std::vector<bool> shows;
   for (const Observation& o : observations) {

@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <memory>
 
 #include "formats/presets.h"
 #include "golden/layout.h"
 #include "golden/quantize.h"
+#include "proptests/diagnosis/diagnose.h"
 #include "proptests/diagnosis/edits.h"
 #include "proptests/diagnosis/operations.h"
 #include "proptests/diagnosis/place.h"
@@ -194,6 +196,38 @@ TEST(Generated, ClaimsNothingOfNoise) {
   failing.leaves(t);
   const std::vector<Reading> readings{failing.reading()};
   EXPECT_TRUE(weigh_all(failing.call.claim, readings, {}).empty());
+}
+
+/// A call that leaves what it should; whether it writes elsewhere, the trial says.
+class OfShape : public Experiment {
+ public:
+  explicit OfShape(std::int64_t n) : n_(n) {}
+  [[nodiscard]] std::optional<Call> call() const override {
+    Call call;
+    call.claim = mxfp4_claim();
+    call.m = 2;
+    call.n = n_;
+    return call;
+  }
+  [[nodiscard]] Ruling judge(const Answer&) const override { return {}; }
+  [[nodiscard]] std::vector<NamedText> describe() const override { return {}; }
+
+ private:
+  std::int64_t n_;
+};
+
+TEST(Conduct, SaysWhichCallsShowIt) {
+  std::vector<Observation> observations;
+  for (std::int64_t n = 1; n <= 16; ++n) {
+    Observation o{std::make_shared<OfShape>(n), {}, n % 2 == 1};
+    o.trial.first.outcome = o.trial.second.outcome = Outcome::answered;
+    if (o.failed) o.trial.first.overrun = "4 bytes behind the end of D";
+    observations.push_back(std::move(o));
+  }
+  const Diagnosis d = diagnose(observations);
+  ASSERT_FALSE(d.candidates.empty());
+  EXPECT_EQ(d.candidates.front().id, "writes_outside");
+  EXPECT_EQ(d.candidates.front().where, "where n is odd");
 }
 
 }  // namespace
