@@ -112,7 +112,7 @@ void idempotence(Draw& draw, themes::Case& c, std::int64_t index) {
 }
 
 std::int64_t many_rows(Draw& draw, std::int64_t index) {
-  return index % 16 == 0 ? 65535 + draw.between(1, 64) : draw.between(141, 600);
+  return index % 256 == 0 ? 65535 + draw.between(1, 64) : draw.between(141, 300);
 }
 
 void many_rows(Draw& draw, themes::Case& c, std::int64_t index) {
