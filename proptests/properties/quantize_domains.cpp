@@ -112,7 +112,7 @@ void idempotence(Draw& draw, themes::Case& c, std::int64_t index) {
 }
 
 std::int64_t many_rows(Draw& draw, std::int64_t index) {
-  return index % 256 == 0 ? 65535 + draw.between(1, 64) : draw.between(141, 300);
+  return index % 1024 == 0 ? 65535 + draw.between(1, 64) : draw.between(2, 20);
 }
 
 void many_rows(Draw& draw, themes::Case& c, std::int64_t index) {

@@ -41,7 +41,7 @@ void idempotence(Draw& draw, themes::Case& c, std::int64_t index);
                                                      std::uint32_t scale_code);
 
 /// More rows than the second and third dimension of a CUDA grid count (65,535; CUDA C++ Programming
-/// Guide, technical specifications) in every 256th case, for those take a while; else hundreds.
+/// Guide, technical specifications) in every 1024th case, for those take a while; else a few.
 [[nodiscard]] std::int64_t many_rows(Draw& draw, std::int64_t index);
 void many_rows(Draw& draw, themes::Case& c, std::int64_t index);
 
