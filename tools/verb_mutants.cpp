@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/names.h"
 #include "kernels/cuda/cuda_device.h"
 #include "kernels/mutants/mutants.h"
 #include "kernels/open_device.h"
@@ -85,6 +86,17 @@ std::vector<Subject> of_plugin(proptests::Device& device, const std::string& tru
     subjects.push_back(std::move(subject));
   }
   return subjects;
+}
+
+void keep_only(std::vector<Subject>& subjects, const std::string& id) {
+  std::vector<std::string> ids;
+  for (const Subject& s : subjects) ids.push_back(s.id);
+  std::erase_if(subjects, [&](const Subject& s) { return s.id != id; });
+  if (!subjects.empty()) return;
+  if (ids.empty()) throw std::invalid_argument("the plugin has no entry");
+  throw std::invalid_argument(fmt::format(
+      "no mutant is called '{}'; did you mean '{}'?", id,
+      formats::nearest_name(id, std::vector<std::string_view>(ids.begin(), ids.end()))));
 }
 
 std::string line_of(const Subject& s) {
@@ -260,9 +272,7 @@ ExitCode run(const Options& options) {
   std::vector<Subject> subjects = gpu      ? of_gpu()
                                   : plugin ? of_plugin(*plugin, options.truth)
                                            : of_this_tree();
-  if (!options.only.empty())
-    std::erase_if(subjects, [&](const Subject& s) { return s.id != options.only; });
-  if (subjects.empty()) throw std::invalid_argument("no mutant is called '" + options.only + "'");
+  if (!options.only.empty()) keep_only(subjects, options.only);
   const std::vector<proptests::Property> properties = proptests::device_properties();
   const bool quiet = options.outputs.to_stdout();
   if (!quiet)

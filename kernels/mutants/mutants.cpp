@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/names.h"
 #include "kernels/mutants/scalar_device.h"
 #include "kernels/mutants/wrong_steps.h"
 
@@ -31,9 +32,13 @@ std::unique_ptr<DeviceUnderTest> make_mutant(std::string_view id) {
   const auto all = all_mutants();
   const auto found =
       std::find_if(all.begin(), all.end(), [&](const Mutant& m) { return m.id == id; });
-  if (found == all.end())
-    throw std::invalid_argument("no mutant is called '" + std::string(id) +
-                                "'; docs/certify.md lists them, and 'none' is the right kernel");
+  if (found == all.end()) {
+    std::vector<std::string_view> known{"none"};
+    for (const Mutant& m : all) known.push_back(m.id);
+    throw std::invalid_argument("no mutant is called '" + std::string(id) + "'; did you mean '" +
+                                std::string(formats::nearest_name(id, known)) +
+                                "'? 'assay mutants --list' prints them all, and 'none' is right");
+  }
   if (found->spoil == nullptr) return found->make(found->id);
   Steps steps = right_steps();
   found->spoil(steps);
