@@ -84,7 +84,7 @@ void CertifyOptions::declare(CLI::App& app) {
                  "write the operands of every counterexample to DIR/PROPERTY: case.json and .npy")
       ->type_name("DIR");
   device.declare(app);
-  app.add_flag("-v,--verbose", verbose, "a line for every property, not every group");
+  app.add_flag("-v,--verbose", verbose, "a line for every property, and every failure in full");
   outputs.declare_json(app);
   outputs.declare_html(app);
   outputs.declare_junit(app);

@@ -18,10 +18,7 @@ ExitCode publish(const analysis::Report& report, const Outputs& outputs, bool ve
   for (const proptests::Report& certified : report.certifications) {
     code = first ? outcome(certified) : combine(code, outcome(certified));
     first = false;
-    if (outputs.to_stdout()) continue;
-    fmt::print("{}", verbose ? summary(certified) : certify_table(certified));
-    for (const proptests::Verdict& verdict : certified.verdicts)
-      if (verdict.counterexample) fmt::print("\n{}", proptests::show(verdict));
+    if (!outputs.to_stdout()) fmt::print("{}", certify_text(certified, verbose));
   }
   return code;
 }

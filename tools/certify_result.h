@@ -10,7 +10,7 @@
 
 namespace assay::tools {
 
-/// Writes the reports that were asked for; prints the table and every failure unless a report
+/// Writes the reports that were asked for; prints certify_text() unless a report
 /// takes standard output.
 ExitCode publish(const analysis::Report& report, const Outputs& outputs, bool verbose);
 

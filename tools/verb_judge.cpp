@@ -9,9 +9,8 @@
 
 #include "analysis/report.h"
 #include "proptests/devices/text_vectors.h"
-#include "tools/certify_table.h"
+#include "tools/certify_result.h"
 #include "tools/environment.h"
-#include "tools/outcome.h"
 #include "tools/outputs.h"
 #include "tools/selection.h"
 #include "tools/verb.h"
@@ -64,15 +63,7 @@ ExitCode run(const Options& options) {
       environment(fmt::format("assay judge {} {}", options.vectors, options.answers));
   report.seed = device.header().seed;
   report.certifications.push_back(judge(options, device));
-  options.outputs.write_json(analysis::to_json(report));
-  options.outputs.write_html([&] { return analysis::to_html(report); });
-  const proptests::Report& certified = report.certifications.front();
-  if (!options.outputs.to_stdout()) {
-    fmt::print("{}", options.verbose ? summary(certified) : certify_table(certified));
-    for (const proptests::Verdict& verdict : certified.verdicts)
-      if (verdict.counterexample) fmt::print("\n{}", proptests::show(verdict));
-  }
-  return outcome(certified);
+  return publish(report, options.outputs, options.verbose);
 }
 
 }  // namespace
@@ -82,7 +73,8 @@ Action declare_judge(CLI::App& app) {
   app.add_option("FILE", options->vectors, "what `assay vectors` wrote")->required();
   app.add_option("ANSWERS", options->answers, "what the simulator answered; '-': standard input")
       ->required();
-  app.add_flag("-v,--verbose", options->verbose, "a line for every property, not every group");
+  app.add_flag("-v,--verbose", options->verbose,
+               "a line for every property, and every failure in full");
   options->outputs.declare_json(app);
   options->outputs.declare_html(app);
   return [options] { return run(*options); };

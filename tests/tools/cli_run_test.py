@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+import re
 import signal
 import subprocess
 import time
@@ -185,6 +186,17 @@ class Junit(Fixture):
             for text in (case.get("name"), "must hold:", "follows from:", "expected", "observed",
                          "assay reproduce assay1:"):
                 self.assertIn(text, case.find("failure").text)
+
+    def test_terminal_shows_each_likely_bug_once(self):
+        short = self.certify(*SMALL, device="mutants.ties_away", code=1).stdout
+        whole = self.certify(*SMALL, "-v", device="mutants.ties_away", code=1).stdout
+        failed = re.findall(r"^fail  (\S+)$", whole, re.MULTILINE)
+        self.assertGreater(len(failed), 2)
+        self.assertEqual(len(re.findall(r"^fail  ", short, re.MULTILINE)), 1)
+        for name in failed:  # none is lost
+            self.assertIn(name, short)
+        self.assertIn("(ties_away)", short)
+        self.assertRegex(short.splitlines()[-1], r"^mutants.ties_away: .* %d fail" % len(failed))
 
     def test_the_token_of_a_failure_is_enough(self):
         self.certify(*TIES, "--json", self.folder / "r.json", device="mutants.ties_away", code=1)
