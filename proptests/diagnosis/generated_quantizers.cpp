@@ -8,6 +8,7 @@
 #include "golden/layout.h"
 #include "proptests/diagnosis/fraction.h"
 #include "proptests/diagnosis/stages.h"
+#include "proptests/diagnosis/swizzles.h"
 
 namespace assay::proptests::diagnosis {
 namespace {
@@ -266,53 +267,6 @@ void of_codes(std::vector<Hypothesis>& out, const Operation<Model>& op, Quantize
                              }));
 }
 
-/// Every way the swizzle's index goes wrong: it counts tiles, rows or columns otherwise.
-using Index = std::int64_t (*)(const golden::BlockGrid& g, std::int64_t r, std::int64_t b);
-struct Swizzle {
-  const char* id;
-  const char* text;
-  Index at;
-};
-std::int64_t in_tile(std::int64_t r, std::int64_t b) {
-  return r % 32 * 16 + r % 128 / 32 * 4 + b % 4;
-}
-constexpr Swizzle swizzles[] = {
-    {"swizzle_tiles_rounded_down", "the swizzle counts tiles of four columns rounded down",
-     [](const auto& g, auto r, auto b) {
-       return (r / 128 * (g.across / 4) + b / 4) * 512 + in_tile(r, b);
-     }},
-    {"swizzle_tiles_one_more", "the swizzle counts one tile of four columns too many",
-     [](const auto& g, auto r, auto b) {
-       return (r / 128 * (g.across / 4 + 1) + b / 4) * 512 + in_tile(r, b);
-     }},
-    {"swizzle_tiles_exchanged", "the swizzle lays tiles out column by column",
-     [](const auto& g, auto r, auto b) {
-       return (b / 4 * ((g.down + 127) / 128) + r / 128) * 512 + in_tile(r, b);
-     }},
-    {"swizzle_rows_linear", "the swizzle has rows of a tile in their order",
-     [](const auto& g, auto r, auto b) {
-       return (r / 128 * ((g.across + 3) / 4) + b / 4) * 512 + r % 128 * 4 + b % 4;
-     }},
-    {"swizzle_first_tile", "the swizzle forgets the tile's row",
-     [](const auto&, auto r, auto b) { return b / 4 * 512 + in_tile(r, b); }},
-    {"swizzle_first_tile", "the swizzle forgets the tile's column",
-     [](const auto& g, auto r, auto b) {
-       return r / 128 * ((g.across + 3) / 4) * 512 + in_tile(r, b);
-     }},
-    {"swizzle_transposed", "the swizzle exchanges rows by 32 and columns of a tile",
-     [](const auto& g, auto r, auto b) {
-       return (r / 128 * ((g.across + 3) / 4) + b / 4) * 512 + r % 32 * 16 + b % 4 * 4 +
-              r % 128 / 32;
-     }},
-    {"swizzle_tail_rows", "rows beyond the first 32 of a tile share the places of the first 32",
-     [](const auto& g, auto r, auto b) {
-       return (r / 128 * ((g.across + 3) / 4) + b / 4) * 512 + r % 32 * 16 + b % 4;
-     }},
-};
-bool is_swizzled(const kernels::Claim& c) {
-  return c.scale_layout == formats::ScaleLayout::swizzled_128x4;
-}
-
 template <class Model>
 void of_quantizer(std::vector<Hypothesis>& out, const Operation<Model>& op, QuantizerOf<Model> of) {
   cross(out, op, Stage<Model>{"x", "the input", [of](Model& m) {
@@ -330,7 +284,7 @@ void of_quantizer(std::vector<Hypothesis>& out, const Operation<Model>& op, Quan
                      true});
   of_codes(out, op, of);
   of_maxima(out, op, of);
-  for (const Swizzle& row : swizzles)
+  for (const Swizzle& row : swizzles())
     out.push_back(edited(
         op, row.id, row.text,
         [&row, of](Model& m, const Case&) {
@@ -378,7 +332,7 @@ std::vector<Hypothesis> generated_of_quantizers() {
                          return true;
                        }));
   // A dequantizer, and what else reads the layout.
-  for (const Swizzle& row : swizzles)
+  for (const Swizzle& row : swizzles())
     out.push_back(edited(
         dequantizing, row.id, row.text,
         [&row](ReaderModel& m, const Case&) {
