@@ -19,6 +19,9 @@ using proptests::Verdict;
 struct Group {
   std::string_view name;
   std::int64_t properties = 0, cases = 0, pass = 0, fail = 0, undecided = 0, declined = 0;
+  std::int64_t unclaimed = 0;  ///< properties that no claim of the device is about
+
+  [[nodiscard]] bool foreign() const { return unclaimed == properties; }
 };
 
 std::string_view group_of(std::string_view id) {
@@ -40,6 +43,7 @@ std::vector<Group> groups(const std::vector<Verdict>& verdicts) {
     group->fail += v.status == Status::fail ? 1 : 0;
     group->undecided += v.undecided;
     group->declined += v.not_supported;
+    group->unclaimed += v.status == Status::not_supported && v.cases == 0 ? 1 : 0;
   }
   return out;
 }
@@ -90,38 +94,36 @@ std::vector<Bug> bugs(const std::vector<Verdict>& verdicts) {
   return out;
 }
 
-/// The properties' ids after `label`, in lines of at most 80 columns where an id allows it.
-std::string listed(std::string_view label, std::span<const Verdict* const> verdicts) {
+/// The names after `label`, in lines of at most 80 columns where a name allows it.
+std::string listed(const std::string& label, std::span<const std::string_view> names) {
   constexpr std::size_t columns = 80;
   std::string text, line(label);
-  for (const Verdict* v : verdicts) {
-    if (line.size() + 1 + v->property.size() > columns && line.size() > label.size()) {
+  for (const std::string_view name : names) {
+    if (line.size() + 1 + name.size() > columns && line.size() > label.size()) {
       text += line + '\n';
       line.assign(label.size(), ' ');
     }
-    line += ' ' + v->property;
+    line += ' ';
+    line += name;
   }
   return text + line + '\n';
 }
 
-/// Why whole groups did not run is said once.
-std::string not_run(const std::vector<Verdict>& verdicts) {
+/// Properties of claimed groups that neither passed nor failed; a run of them with one reason is
+/// one entry.
+std::string not_run(std::span<const Verdict> verdicts) {
   std::string text;
   for (std::size_t i = 0; i < verdicts.size();) {
     const Verdict& first = verdicts[i];
-    std::size_t end = i + 1;
-    while (end < verdicts.size() && verdicts[end].status == first.status &&
-           verdicts[end].detail == first.detail &&
-           group_of(verdicts[end].property) == group_of(first.property))
-      ++end;
-    if (first.status != Status::pass && !first.counterexample) {
-      const std::string what =
-          end == i + 1 ? first.property
-                       : fmt::format("{}: {} properties", group_of(first.property), end - i);
-      text += fmt::format("{:<16}{}\n", proptests::name_of(first.status), what);
-      if (!first.detail.empty()) text += fmt::format("{:<16}{}\n", "", first.detail);
-    }
-    i = end;
+    std::vector<std::string_view> names;
+    for (; i < verdicts.size() && verdicts[i].status == first.status &&
+           verdicts[i].detail == first.detail;
+         ++i)
+      if (first.status != Status::pass && !verdicts[i].counterexample)
+        names.push_back(verdicts[i].property);
+    if (names.empty()) continue;
+    text += listed(fmt::format("{:<15}", proptests::name_of(first.status)), names);
+    if (!first.detail.empty()) text += fmt::format("{:<16}{}\n", "", first.detail);
   }
   return text;
 }
@@ -129,11 +131,28 @@ std::string not_run(const std::vector<Verdict>& verdicts) {
 std::string table(const proptests::Report& report) {
   std::string text = fmt::format("{:<30}{:>6}{:>9}{:>5}{:>5}{:>6}{:>10}{:>9}\n", "group", "props",
                                  "cases", "pass", "fail", "other", "undecided", "declined");
-  for (const Group& g : groups(report.verdicts))
+  const std::vector<Group> all = groups(report.verdicts);
+  std::vector<std::string_view> foreign;
+  for (const Group& g : all) {
+    if (g.foreign()) {
+      foreign.push_back(g.name);
+      continue;
+    }
     text +=
         fmt::format("{:<30}{:>6}{:>9}{:>5}{:>5}{:>6}{:>10}{:>9}\n", g.name, g.properties, g.cases,
                     g.pass, g.fail, g.properties - g.pass - g.fail, g.undecided, g.declined);
-  return text + not_run(report.verdicts);
+  }
+  std::vector<Verdict> own;
+  for (const Verdict& v : report.verdicts)
+    if (std::find(foreign.begin(), foreign.end(), group_of(v.property)) == foreign.end())
+      own.push_back(v);
+  text += not_run(own);
+  constexpr std::size_t most_listed = 12;
+  if (foreign.size() > most_listed)
+    text += fmt::format("not claimed: {} other groups\n", foreign.size());
+  else if (!foreign.empty())
+    text += listed("not claimed:", foreign);
+  return text;
 }
 
 }  // namespace
@@ -146,15 +165,16 @@ std::string certify_text(const proptests::Report& report, bool verbose) {
     return text;
   }
   std::string text = table(report);
-  const std::vector<Bug> all = bugs(report.verdicts);
-  for (const Bug& bug : all) {
+  bool hidden = false;
+  for (const Bug& bug : bugs(report.verdicts)) {
     text += '\n' + proptests::show(*bug.verdicts.front());
     if (bug.verdicts.size() == 1) continue;
-    text +=
-        listed(bug.id.empty() ? "  also fail, and nothing known explains them:" : "  the same bug:",
-               std::span(bug.verdicts).subspan(1));
+    hidden = true;
+    std::vector<std::string_view> others;
+    for (const Verdict* v : std::span(bug.verdicts).subspan(1)) others.push_back(v->property);
+    text += listed(bug.id.empty() ? "  no known bug:" : "  the same bug:", others);
   }
-  if (!all.empty()) text += "\n-v shows every failure\n";
+  if (hidden) text += "\n-v shows every failure\n";
   return text + proptests::totals(report);
 }
 
