@@ -255,8 +255,7 @@ std::vector<Hypothesis> generated_of_groups() {
           },
           [&row, side](const kernels::Claim& c) {
             const formats::BlockFormat* f = side == 'b' ? c.b : c.a;
-            return f != nullptr && f->element == &formats::e2m1 &&
-                   (row.applies == nullptr || row.applies(*f));
+            return f != nullptr && (row.applies == nullptr || row.applies(*f));
           }));
   return out;
 }

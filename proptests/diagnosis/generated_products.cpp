@@ -4,6 +4,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "proptests/diagnosis/product_rows.h"
 #include "proptests/diagnosis/stages.h"
 
 namespace assay::proptests::diagnosis {
@@ -35,12 +36,13 @@ void count_terms(ProductModel& p, const Some& which, int times) {
   };
 }
 
-Value edited_value(const ValueEdit& edit, const Value& x) {
-  const auto v = static_cast<float>(x.is_nan()        ? NAN
-                                    : x.is_infinite() ? INFINITY
-                                    : x.is_zero()     ? 0.0
-                                                      : golden::approximate(x.number));
-  return golden::value_of(edit.value(v));
+/// By the names of the known errors, where they have one.
+std::string terms_id(const Some& which, int times) {
+  const std::string id = which.id;
+  if (times != 0) return "terms_twice";
+  if (id == "first" || id == "last") return id + "_k_dropped";
+  if (id.starts_with("behind_") || id.starts_with("tail_")) return "k_tail_dropped";
+  return "terms_omitted";
 }
 
 /// Both grids of a block-scaled operand: what moves a row of codes moves its scale factors.
@@ -97,7 +99,7 @@ void of_product(std::vector<Hypothesis>& out, const Operation<Model>& op, Produc
     }
   for (const Some& which : some())
     for (const int times : {0, 2})
-      out.push_back(edited(op, times == 0 ? "terms_omitted" : "terms_twice",
+      out.push_back(edited(op, terms_id(which, times),
                            std::string(which.text) +
                                (times == 0 ? " along k does not count" : " along k counts twice"),
                            [&which, times, of](Model& m, const Case&) {
@@ -107,7 +109,6 @@ void of_product(std::vector<Hypothesis>& out, const Operation<Model>& op, Produc
   for (const ReaderError& row : reader_errors())
     for (const char side : {'a', 'b'}) {
       if (std::is_same_v<Model, ProductModel>) break;  // known of plain products
-      if (side == 'a' && !reads_a) continue;
       out.push_back(edited(
           op, row.id, row.name + (side == 'a' ? ", in operand A" : ", in operand B"),
           [&row, side, of](Model& m, const Case&) {
@@ -118,10 +119,19 @@ void of_product(std::vector<Hypothesis>& out, const Operation<Model>& op, Produc
           },
           [&row, side](const kernels::Claim& c) {
             const formats::BlockFormat* f = side == 'a' ? c.a : c.b;
-            return f != nullptr && f->element == &formats::e2m1 &&
-                   (row.applies == nullptr || row.applies(*f));
+            return f != nullptr && (row.applies == nullptr || row.applies(*f));
           }));
     }
+}
+
+template <class Model>
+void of_rows(std::vector<Hypothesis>& out, const Operation<Model>& op, ProductOf<Model> of,
+             std::vector<ProductRow> rows) {
+  for (ProductRow& row : rows)
+    out.push_back(edited(
+        op, row.id, row.text,
+        [spoil = std::move(row.spoil), of](Model& m, const Case&) { return spoil(of(m)); },
+        row.applies));
 }
 
 template <class Model>
@@ -137,27 +147,41 @@ void of_factors(std::vector<Hypothesis>& out, const Operation<Model>& op, float*
 
 std::vector<Hypothesis> generated_of_products() {
   std::vector<Hypothesis> out;
-  of_product<ProductModel>(
-      out, multiplying, [](ProductModel& m) -> ProductModel& { return m; }, true);
+  const auto plain = [](ProductModel& m) -> ProductModel& { return m; };
+  const auto fused = [](FusedModel& m) -> ProductModel& { return m.product; };
+  const auto gated = [](GatedModel& m) -> ProductModel& { return m.product; };
+  // The simplest first: of two that explain as much, that one is named.
+  of_rows<ProductModel>(out, multiplying, plain, swizzle_rows());
+  of_rows<FusedModel>(out, fusing, fused, swizzle_rows());
+  of_rows<GatedModel>(out, gating, gated, swizzle_rows());
+  of_product<ProductModel>(out, multiplying, plain, true);
   of_factors<ProductModel>(
       out, multiplying, [](ProductModel& m) { return &m.alpha; },
       [](ProductModel& m) { return m.beta == 0.0F ? nullptr : &m.beta; },
       [](ProductModel& m) { return m.a ? &m.a->t.tensor_scale : nullptr; },
       [](ProductModel& m) { return &m.b.t.tensor_scale; });
-  of_product<FusedModel>(
-      out, fusing, [](FusedModel& m) -> ProductModel& { return m.product; }, false);
+  of_product<FusedModel>(out, fusing, fused, false);
   of_factors<FusedModel>(
       out, fusing, [](FusedModel& m) { return &m.product.alpha; },
       [](FusedModel& m) { return m.product.beta == 0.0F ? nullptr : &m.product.beta; },
       [](FusedModel&) -> float* { return nullptr; },
       [](FusedModel& m) { return &m.product.b.t.tensor_scale; });
-  of_product<GatedModel>(
-      out, gating, [](GatedModel& m) -> ProductModel& { return m.product; }, true);
+  of_product<GatedModel>(out, gating, gated, true);
   of_factors<GatedModel>(
       out, gating, [](GatedModel&) -> float* { return nullptr; },
       [](GatedModel&) -> float* { return nullptr; },
       [](GatedModel& m) { return m.product.a ? &m.product.a->t.tensor_scale : nullptr; },
       [](GatedModel& m) { return &m.product.b.t.tensor_scale; });
+  for (const ProductError& row : product_errors())
+    out.push_back(edited(gating, row.id, row.name,
+                         [&row](GatedModel& m, const Case&) { row.spoil(m.product); }));
+  of_rows<ProductModel>(out, multiplying, plain, epilogue_rows());
+  of_rows<FusedModel>(out, fusing, fused, epilogue_rows());
+  for (auto* rows : {operand_rows, part_rows}) {
+    of_rows<ProductModel>(out, multiplying, plain, rows());
+    of_rows<FusedModel>(out, fusing, fused, rows());
+    of_rows<GatedModel>(out, gating, gated, rows());
+  }
   // Between the codes that a fused kernel shows and the product.
   for (const MapEdit& edit : map_edits())
     for (const bool scales : {false, true})

@@ -109,6 +109,18 @@ extern const Operation<QatModel> training;
 [[nodiscard]] Hypothesis rounding_hypothesis(const OutputError& row,
                                              bool (*applies)(const kernels::Claim&));
 
+/// The product that an operation's rows of output come from; null where they come otherwise.
+[[nodiscard]] inline ProductModel* product_in(ProductModel& m) { return &m; }
+[[nodiscard]] inline ProductModel* product_in(FusedModel& m) { return &m.product; }
+[[nodiscard]] inline ProductModel* product_in(GatedModel& m) { return &m.product; }
+template <class Model>
+[[nodiscard]] ProductModel* product_in(Model&) {
+  return nullptr;
+}
+/// Whether these rows alone are neither right nor as predicted.
+[[nodiscard]] bool refuted(const Prediction& of_rows, const std::vector<std::int64_t>& rows,
+                           const Prediction& right, const std::vector<float>& observed);
+
 /// A hypothesis from an edit of a model. `spoil` may return false: this case gives it nothing to
 /// act on.
 template <class Model, class Spoil>
@@ -127,6 +139,14 @@ Hypothesis edited(const Operation<Model>& operation, std::string id, std::string
       if (!spoil(model, c)) return std::nullopt;
     } else {
       spoil(model, c);
+    }
+    // A few wrong rows refute most hypotheses.
+    ProductModel* const product = product_in(model);
+    if (product != nullptr && !right.empty() && !right.front().telling.empty()) {
+      product->only = right.front().telling;
+      if (refuted(operation.predict(model), product->only, right, product->observed))
+        return std::nullopt;
+      product->only.clear();
     }
     Prediction p = operation.predict(model);
     // What the place is told by does not change with the answer.

@@ -28,6 +28,8 @@ struct PredictedArray {
   std::vector<double> source;  ///< what each slot was made from, where that is one number; or empty
   const formats::FormatSpec* code_format = nullptr;  ///< of codes that `source` was rounded to
   std::vector<std::int64_t> group;                   ///< of each row, in grouped products; or empty
+  std::vector<std::int64_t>
+      telling;  ///< some rows that came out wrong, where it saves work; or empty
 
   /// How far `source` is on its way from the code below to the one above, 0 to 1; -1: beyond the
   /// largest code; 0 where that means nothing.

@@ -14,7 +14,9 @@ namespace assay::proptests::diagnosis {
 struct ProductModel {
   kernels::Claim claim;
   std::int64_t m = 0, n = 0, k = 0;
-  std::optional<ReaderModel> a;       ///< absent: A is plain codes
+  std::optional<ReaderModel> a;  ///< absent: A is plain codes
+  /// What has been read already, in place of a and b.
+  std::optional<golden::FactoredMatrix> read_a, read_b;
   std::vector<std::uint16_t> a_bf16;  ///< then these
   ReaderModel b;
   float alpha = 1.0F, beta = 0.0F;
@@ -30,12 +32,45 @@ struct ProductModel {
   std::function<golden::Value(const golden::Value& sum, const golden::Value& product)> accumulate;
   /// The finished dot product before alpha multiplies.
   std::function<golden::Value(const golden::Value&)> edit_sum;
+  /// The accumulator of products of elements within a scale block of `block` columns, before scale
+  /// factors multiply; blocks are then added in FP32.
+  std::function<golden::Value(const golden::Value& sum, const golden::Value& product)>
+      accumulate_in_block;
+
+  using Step = std::function<golden::RationalValue(const golden::RationalValue&)>;
+  /// Parts of k that are summed apart: the part of each place, ascending.
+  struct Parts {
+    std::function<std::int64_t(std::int64_t p, std::int64_t k)> of;
+    Step part;            ///< what becomes of the sum of a part, or null
+    Step running;         ///< of the sum of parts after each addition, or null
+    bool last = true;     ///< `running` acts behind the last part too
+    bool scaled = false;  ///< behind alpha and the tensor scales, not before them
+  };
+  std::optional<Parts> parts;
+  /// The epilogue: alpha times the sum, beta C and the bias to what is rounded to the output.
+  std::function<golden::RationalValue(const golden::RationalValue& scaled,
+                                      const golden::RationalValue& c,
+                                      const golden::RationalValue& bias)>
+      finish;
+
+  /// Rows of the result to compute, when not all are wanted.
+  std::vector<std::int64_t> only;
 
   struct Result {
     std::vector<golden::RationalValue> reference;
     std::vector<golden::Bound> bounds;
   };
   [[nodiscard]] Result run() const;
+
+ private:
+  [[nodiscard]] Result run_only(const golden::FactoredMatrix& a,
+                                const golden::FactoredMatrix& b) const;
+  /// Product by product, with the accumulators above.
+  [[nodiscard]] Result run_in_order(const golden::FactoredMatrix& a,
+                                    const golden::FactoredMatrix& b) const;
+  /// By intervals around exact sums, with `parts` and `finish`.
+  [[nodiscard]] Result run_in_stages(const golden::FactoredMatrix& a,
+                                     const golden::FactoredMatrix& b) const;
 };
 
 [[nodiscard]] ProductModel product_of(const Case& c);

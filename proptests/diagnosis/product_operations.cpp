@@ -216,6 +216,28 @@ Prediction grouped_prediction(const GroupedModel& m) {
 
 }  // namespace
 
+bool refuted(const Prediction& of_rows, const std::vector<std::int64_t>& rows,
+             const Prediction& right, const std::vector<float>& observed) {
+  if (of_rows.empty() || right.empty()) return false;
+  const PredictedArray& p = of_rows.front();
+  const std::int64_t cols = right.front().cols;
+  if (p.rows != static_cast<std::int64_t>(rows.size()) || p.cols != cols) return false;
+  SeenArray seen;
+  PredictedArray expected = right.front();
+  expected.numbers.clear();
+  expected.bounds.clear();
+  for (const std::int64_t r : rows)
+    for (std::int64_t c = 0; c < cols; ++c) {
+      const auto at = static_cast<std::size_t>(r * cols + c);
+      seen.numbers.push_back(observed[at]);
+      expected.numbers.push_back(right.front().numbers[at]);
+      expected.bounds.push_back(right.front().bounds[at]);
+    }
+  for (std::size_t i = 0; i < slots(p); ++i)
+    if (verdict(seen, expected, p, i) == Verdict::neither) return true;
+  return false;
+}
+
 void GroupedModel::place_rows() {
   row_of =
       offsets.empty() ? golden::masked_groups(counts, m) : golden::contiguous_groups(offsets, m);

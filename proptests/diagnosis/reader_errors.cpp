@@ -20,6 +20,7 @@ using golden::Exact;
 using golden::Value;
 using Model = ReaderModel;
 
+bool has_e2m1(const BlockFormat& f) { return f.element == &formats::e2m1; }
 bool has_e8m0(const BlockFormat& f) { return f.scale == &formats::e8m0; }
 bool has_ue4m3(const BlockFormat& f) { return f.scale == &formats::ue4m3; }
 bool two_level(const BlockFormat& f) { return f.tensor_scale == formats::TensorScale::fp32; }
@@ -120,6 +121,9 @@ std::vector<ReaderError> make_rows() {
          if ((c & 7U) > 1) return e2m1(c);
          return halves((c & 7U) == 0 ? 2 : 3, (c & 8U) != 0) * halves(1, false);
        })},
+  };
+  for (ReaderError& row : rows) row.applies = has_e2m1;
+  std::vector<ReaderError> of_scales{
       // Scale factors: their values.
       {"e8m0_zero_code_is_zero", "the E8M0 code 0 decodes to 0 instead of 2^-127",
        scale_codes([](const FormatSpec& f, std::uint32_t c) {
@@ -287,18 +291,20 @@ std::vector<ReaderError> make_rows() {
       {"tensor_scale_twice", "the tensor scale multiplies twice",
        [](Model& m) { m.tensor_scale = [](float g) { return g * g; }; }, two_level},
   };
+  rows.insert(rows.end(), of_scales.begin(), of_scales.end());
   // A single entry of the decoding table is wrong.
   constexpr std::array<int, 9> in_halves{0, 1, 2, 3, 4, 6, 8, 12, 16};
   for (std::uint32_t code = 0; code < 8; ++code)
     for (const int value : in_halves) {
       if (value == in_halves.at(code)) continue;
       const char* id = code == 7 && value == 8 ? "six_as_four" : "code_misdecoded";
-      rows.push_back(
-          {id, fmt::format("code {} decodes to {}", code, value / 2.0), [code, value](Model& m) {
-             m.element = [code, value](std::uint32_t c) {
-               return (c & 7U) == code ? halves(value, (c & 8U) != 0) : e2m1(c);
-             };
-           }});
+      rows.push_back({id, fmt::format("code {} decodes to {}", code, value / 2.0),
+                      [code, value](Model& m) {
+                        m.element = [code, value](std::uint32_t c) {
+                          return (c & 7U) == code ? halves(value, (c & 8U) != 0) : e2m1(c);
+                        };
+                      },
+                      has_e2m1});
     }
   return rows;
 }

@@ -63,6 +63,24 @@ bool collect(Sites& to, const Reading& r, const Prediction& p) {
   return true;
 }
 
+/// The first and the last row that came out wrong, of an output that has many more.
+void tell_rows(Reading& r) {
+  if (r.right.empty() || r.right.front().format == nullptr || r.right.front().rows < 6) return;
+  PredictedArray& a = r.right.front();
+  const auto wrong = [&](std::int64_t row) {
+    for (std::int64_t c = 0; c < a.cols; ++c)
+      if (!agrees(r.seen.front(), a, static_cast<std::size_t>(row * a.cols + c), true)) return true;
+    return false;
+  };
+  std::int64_t first = 0;
+  while (first < a.rows && !wrong(first)) ++first;
+  if (first == a.rows) return;
+  a.telling.push_back(first);
+  std::int64_t last = a.rows - 1;
+  while (last > first && !wrong(last)) --last;
+  if (last > first) a.telling.push_back(last);
+}
+
 std::optional<Weighed> weigh_pattern(const Hypothesis& h, std::span<const Reading> failing,
                                      std::span<const Reading> passing) {
   Weighed w;
@@ -125,6 +143,7 @@ std::optional<Reading> read(Case one) {
     if ((r.right[a].format == nullptr ? r.seen[a].codes.size() : r.seen[a].numbers.size()) !=
         slots(r.right[a]))
       return std::nullopt;
+  tell_rows(r);
   return r;
 }
 
