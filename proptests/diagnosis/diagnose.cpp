@@ -18,7 +18,9 @@ namespace {
 constexpr std::int64_t most_products = 20000;  ///< of a case that golden recomputes many times
 constexpr int kept_per_property = 3;
 constexpr std::size_t kept_in_all = 32;
-constexpr std::size_t kept_alike = 64;  ///< earlier calls of one shape
+constexpr std::size_t kept_alike = 64;  ///< earlier calls with one shape of weights
+constexpr std::size_t most_recent = 6;
+constexpr std::size_t most_of_a_shape = 12;
 
 std::int64_t work(const Call& call) {
   return std::max<std::int64_t>(call.m, 1) * std::max<std::int64_t>(call.n, 1) *
@@ -229,10 +231,21 @@ Diagnosis diagnose(std::span<const Observation> observations) {
   };
   const bool settled = std::any_of(conduct.begin(), conduct.end(), settles);
   const std::optional<Call> call = failed->experiment->call();
-  if (settled || !call) {
-    if (!settled) return d;
+  if (!settled && !call) return d;
+  if (settled) {
     d.candidates = conduct;
     place_conduct(d.candidates, observations);
+    // That a call is answered otherwise the second time may be explained: by what is kept of
+    // earlier ones.
+    if (d.candidates.size() > 1 || d.candidates.front().id != "not_repeatable" || !call) return d;
+    const Cases cases = readings_of(observations);
+    std::vector<Weighed> weighed = weigh_all(call->claim, cases.failing, cases.passing);
+    std::erase_if(weighed, [](const Weighed& w) {
+      return w.rank > Rank::somewhere || w.candidate.id.find("earlier") == std::string::npos;
+    });
+    for (std::size_t i = 0; i < weighed.size(); ++i)
+      d.candidates.insert(d.candidates.begin() + static_cast<std::ptrdiff_t>(i),
+                          std::move(weighed[i].candidate));
     return d;
   }
   const Cases cases = readings_of(observations);
@@ -336,17 +349,31 @@ void Casebook::add(const std::string& property, std::span<const ExperimentPtr> e
 }
 
 std::vector<ExperimentPtr> Asked::before(const Call& call) const {
-  std::vector<ExperimentPtr> out;
-  if (last_) out.push_back(last_);
-  const auto alike = alike_.find({call.m, call.n, call.k, call.groups});
-  if (alike != alike_.end()) out.insert(out.end(), alike->second.rbegin(), alike->second.rend());
+  std::vector<ExperimentPtr> out = last_;
+  const auto add = [&](const ExperimentPtr& e) {
+    if (std::find(out.begin(), out.end(), e) == out.end()) out.push_back(e);
+  };
+  const auto found = alike_.find({call.n, call.k, call.groups});
+  if (found == alike_.end()) return out;
+  const std::vector<Alike>& alike = found->second;
+  std::size_t same_shape = 0;
+  for (auto at = alike.rbegin(); at != alike.rend() && same_shape < most_of_a_shape; ++at)
+    if (at->m == call.m) {
+      add(at->experiment);
+      ++same_shape;
+    }
+  for (std::size_t i = 0; i < std::min(alike.size(), most_of_a_shape); ++i)
+    add(alike[alike.size() - 1 - i].experiment);
+  for (std::size_t i = 0; i < std::min(alike.size(), most_of_a_shape); ++i)
+    add(alike[i].experiment);
   return out;
 }
 
 void Asked::add(const Call& call, const ExperimentPtr& experiment) {
-  last_ = experiment;
-  std::vector<ExperimentPtr>& alike = alike_[{call.m, call.n, call.k, call.groups}];
-  if (alike.size() < kept_alike) alike.push_back(experiment);
+  last_.insert(last_.begin(), experiment);
+  if (last_.size() > most_recent) last_.pop_back();
+  std::vector<Alike>& alike = alike_[{call.n, call.k, call.groups}];
+  if (alike.size() < kept_alike) alike.push_back({call.m, experiment});
 }
 
 bool SeenAnswers::repeats(const Call& call, const Answer& answer) {

@@ -39,14 +39,19 @@ class SeenAnswers {
 /// What an entry has been asked, for errors that keep something between calls.
 class Asked {
  public:
-  /// The last call, then those of the same shape, the last first.
+  /// The last few calls, then some of the same shape, then some with the same n and k, which a
+  /// cache of weights would be keyed by: the latest and the earliest of these, the latest first.
   [[nodiscard]] std::vector<ExperimentPtr> before(const Call& call) const;
   void add(const Call& call, const ExperimentPtr& experiment);
 
  private:
-  using Shape = std::array<std::int64_t, 4>;
-  ExperimentPtr last_;
-  std::map<Shape, std::vector<ExperimentPtr>> alike_;
+  struct Alike {
+    std::int64_t m = 0;
+    ExperimentPtr experiment;
+  };
+  using Weights = std::array<std::int64_t, 3>;  ///< n, k, groups
+  std::vector<ExperimentPtr> last_;             ///< the last first
+  std::map<Weights, std::vector<Alike>> alike_;
 };
 
 /// Collects observations over a whole run, entry by entry, and diagnoses each entry from all of its

@@ -121,6 +121,11 @@ template <class Model>
 [[nodiscard]] bool refuted(const Prediction& of_rows, const std::vector<std::int64_t>& rows,
                            const Prediction& right, const std::vector<float>& observed);
 
+/// What a place is told by does not change with the answer.
+void keep_places(Prediction& p, const Prediction& right);
+/// Whether every slot is right or as predicted, and one is not right.
+[[nodiscard]] bool reproduces(const Prediction& p, const Prediction& right, const Seen& left);
+
 /// A hypothesis from an edit of a model. `spoil` may return false: this case gives it nothing to
 /// act on.
 template <class Model, class Spoil>
@@ -149,11 +154,7 @@ Hypothesis edited(const Operation<Model>& operation, std::string id, std::string
       product->only.clear();
     }
     Prediction p = operation.predict(model);
-    // What the place is told by does not change with the answer.
-    for (std::size_t i = 0; i < p.size() && i < right.size(); ++i) {
-      p[i].source = right[i].source;
-      p[i].group = right[i].group;
-    }
+    keep_places(p, right);
     return p;
   };
   return h;

@@ -216,6 +216,27 @@ Prediction grouped_prediction(const GroupedModel& m) {
 
 }  // namespace
 
+void keep_places(Prediction& p, const Prediction& right) {
+  for (std::size_t i = 0; i < p.size() && i < right.size(); ++i) {
+    p[i].source = right[i].source;
+    p[i].group = right[i].group;
+  }
+}
+
+bool reproduces(const Prediction& p, const Prediction& right, const Seen& left) {
+  if (p.size() != right.size() || p.size() != left.size()) return false;
+  bool any = false;
+  for (std::size_t a = 0; a < p.size(); ++a) {
+    if (slots(p[a]) != slots(right[a])) return false;
+    for (std::size_t i = 0; i < slots(p[a]); ++i) {
+      const Verdict v = verdict(left[a], right[a], p[a], i);
+      if (v == Verdict::neither) return false;
+      any = any || v == Verdict::wrong;
+    }
+  }
+  return any;
+}
+
 bool refuted(const Prediction& of_rows, const std::vector<std::int64_t>& rows,
              const Prediction& right, const std::vector<float>& observed) {
   if (of_rows.empty() || right.empty()) return false;

@@ -32,6 +32,45 @@ inline void spread(Grid& g, const Call& call) {
                           : call.pad * 0x01010101U;
 }
 
+/// What both have room for; false where nothing changes.
+inline bool copy(Grid& now, const Grid& then) {
+  bool changed = false;
+  for (std::int64_t r = 0; r < std::min(now.rows, then.rows); ++r)
+    for (std::int64_t k = 0; k < std::min(now.cols, then.cols); ++k) {
+      const std::uint32_t bits = then.get(r, k);
+      changed = changed || bits != now.get(r, k);
+      now.set(r, k, bits);
+    }
+  return changed;
+}
+
+/// A stage that is that of an earlier call, whichever reproduces the answer: the last one, for a
+/// single number, or any (`all`), for an operand that a cache may hold. `take` replaces what is
+/// kept, and returns whether that changes anything.
+template <class Model, class Take>
+Hypothesis of_earlier_call(const Operation<Model>& operation, const std::string& id,
+                           const std::string& text, bool all, Take take) {
+  Hypothesis h;
+  h.id = id + "_of_earlier_call";
+  h.name = said("{} is that of an earlier call", text);
+  h.applies = operation.is;
+  h.predict = [&operation, all, take](const Case& c,
+                                      const Prediction& right) -> std::optional<Prediction> {
+    constexpr std::size_t few = 2;
+    const Seen left = seen(c);
+    for (std::size_t i = 0; i < c.earlier.size() && (all || i < few); ++i) {
+      Model model = operation.of(c);
+      Model before = operation.of(Case{c.earlier[i], c.answer});
+      if (!take(model, before)) continue;
+      Prediction p = operation.predict(model);
+      keep_places(p, right);
+      if (reproduces(p, right, left)) return p;
+    }
+    return std::nullopt;
+  };
+  return h;
+}
+
 template <class Model>
 void cross(std::vector<Hypothesis>& out, const Operation<Model>& operation,
            const Stage<Model>& stage) {
@@ -60,25 +99,15 @@ void cross(std::vector<Hypothesis>& out, const Operation<Model>& operation,
                              return changed;
                            }));
     }
-  // The last call, or the last of the same shape.
-  for (const std::size_t which : {std::size_t{0}, std::size_t{1}})
-    out.push_back(edited(
-        operation, stage.id + "_of_earlier_call", said("{} is that of an earlier call", stage.text),
-        [&operation, which, grids = stage.grids](Model& m, const Case& c) {
-          if (c.earlier.size() <= which) return false;
-          Model before = operation.of(Case{c.earlier[which], c.answer});
-          std::vector<Grid> now = grids(m);
-          std::vector<Grid> then = grids(before);
-          bool changed = false;
-          for (std::size_t i = 0; i < now.size() && i < then.size(); ++i)
-            for (std::int64_t r = 0; r < std::min(now[i].rows, then[i].rows); ++r)
-              for (std::int64_t k = 0; k < std::min(now[i].cols, then[i].cols); ++k) {
-                const std::uint32_t bits = then[i].get(r, k);
-                changed = changed || bits != now[i].get(r, k);
-                now[i].set(r, k, bits);
-              }
-          return changed;
-        }));
+  out.push_back(of_earlier_call(operation, stage.id, stage.text, stage.places,
+                                [grids = stage.grids](Model& m, Model& before) {
+                                  std::vector<Grid> now = grids(m);
+                                  std::vector<Grid> then = grids(before);
+                                  bool changed = false;
+                                  for (std::size_t i = 0; i < now.size() && i < then.size(); ++i)
+                                    changed = copy(now[i], then[i]) || changed;
+                                  return changed;
+                                }));
 }
 
 /// A single number of a model.
