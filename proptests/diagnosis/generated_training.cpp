@@ -3,6 +3,8 @@
 // slopes and the gains of d scale.
 #include <cmath>
 
+#include "golden/fp32_order.h"
+#include "proptests/diagnosis/product_rows.h"
 #include "proptests/diagnosis/stages.h"
 
 namespace assay::proptests::diagnosis {
@@ -193,6 +195,108 @@ void estimates(std::vector<Hypothesis>& out) {
                           }));
 }
 
+/// What becomes of a finished sum, and sums in less than FP32.
+void of_sums(std::vector<Hypothesis>& out) {
+  for (const SumOf& of : sums) {
+    const std::string id(of.id);
+    const auto which = [&of](Model& m) { return m.forward == (of.sum == Model::Sum::y); };
+    for (const ValueEdit& edit : value_edits()) {
+      if (edit.factor || std::string(edit.id) == "omitted") continue;
+      out.push_back(of_step(id + "_sum_" + edit.id,
+                            said(edit.text, std::string("each sum ") + of.text),
+                            [&of, &edit, which](Model& m, const Case&) {
+                              m.finished = [&of, &edit](Model::Sum sum, const RationalValue& x) {
+                                return sum == of.sum ? edited_value(edit, x) : x;
+                              };
+                              return which(m);
+                            }));
+    }
+    if (of.sum == Model::Sum::dscale) continue;
+    struct Narrow {
+      const char* text;
+      const formats::FormatSpec* format;
+      bool products;
+    };
+    static constexpr Narrow rows[] = {{"is kept in bf16", &formats::bf16, false},
+                                      {"is kept in fp16", &formats::fp16, false},
+                                      {"has products rounded to bf16", &formats::bf16, true},
+                                      {"has products rounded to fp16", &formats::fp16, true}};
+    for (const Narrow& row : rows)
+      out.push_back(of_step(
+          id + (row.products ? "_products_narrowed" : "_accumulator_narrow"),
+          std::string("each sum ") + of.text + " " + row.text,
+          [&of, &row, which](Model& m, const Case&) {
+            m.accumulate = [&of, &row](Model::Sum sum, const Value& s, const Value& product) {
+              const auto in = [&row](const Value& x) {
+                return golden::decode(
+                    *row.format, golden::encode(*row.format, x, formats::RoundingMode::nearest_even,
+                                                golden::policy_of(formats::ieee, *row.format)));
+              };
+              if (sum != of.sum) return golden::fl(s + golden::fl(product));
+              return row.products ? golden::fl(s + in(product)) : in(s + golden::fl(product));
+            };
+            return which(m);
+          }));
+  }
+}
+
+/// A bias that is found by other indices than its column's, or counts more than once.
+void biases(std::vector<Hypothesis>& out) {
+  out.push_back(of_step("bias_by_row", "the bias is indexed by row instead of column",
+                        [](Model& m, const Case&) {
+                          if (!m.forward || m.bias.empty()) return false;
+                          m.bias_at = [b = m.bias](std::int64_t i, std::int64_t) {
+                            return b[static_cast<std::size_t>(i) % b.size()];
+                          };
+                          return true;
+                        }));
+  out.push_back(of_step("bias_by_row",
+                        "the bias is indexed by row instead of column, and 0 behind its end",
+                        [](Model& m, const Case&) {
+                          if (!m.forward || m.bias.empty()) return false;
+                          m.bias_at = [b = m.bias](std::int64_t i, std::int64_t) {
+                            return i < std::ssize(b) ? b[i] : 0.0F;
+                          };
+                          return true;
+                        }));
+  for (const float times : {3.0F, 4.0F, 8.0F, 16.0F})
+    out.push_back(of_step("bias_repeated",
+                          "the bias is added " + std::to_string(static_cast<int>(times)) + " times",
+                          [times](Model& m, const Case&) {
+                            for (float& x : m.bias) x *= times;
+                            return m.forward && !m.bias.empty();
+                          }));
+}
+
+/// The given scale factors of a row of partial blocks begin where whole ones would.
+void pitches(std::vector<Hypothesis>& out) {
+  for (const bool wraps : {true, false})
+    out.push_back(
+        of_step("given_scale_pitch_rounded_down",
+                "rows of the given scale factors are floor(k / block) apart, not ceil(k / block)",
+                [wraps](Model& m, const Case&) {
+                  const std::int64_t across = (m.k + m.block - 1) / m.block;
+                  if (m.weights.given.empty() || m.k % m.block == 0) return false;
+                  const std::vector<float> from = m.weights.given;
+                  const std::int64_t size = std::ssize(from);
+                  for (std::int64_t i = 0; i < size; ++i) {
+                    const std::int64_t at = i / across * (m.k / m.block) + i % across;
+                    m.weights.given[i] = from[wraps ? at % size : std::min(at, size - 1)];
+                  }
+                  return true;
+                }));
+  // A cache of weights holds them quantized, by their scale factors.
+  out.push_back(of_earlier_call(training, "weights", "the quantized W, with its scale factors,",
+                                true, [](Model& m, Model& before) {
+                                  if (m.n != before.n || m.k != before.k) return false;
+                                  const bool changed = m.weights.x != before.weights.x ||
+                                                       m.weights.given != before.weights.given;
+                                  m.weights.x = before.weights.x;
+                                  m.weights.given = before.weights.given;
+                                  return changed;
+                                }));
+}
+
 /// DGE's slope: min(cap, |z|^-(1 - 1/k) / k), z the place in the bin, -1 to 1.
 void slopes(std::vector<Hypothesis>& out) {
   struct Slope {
@@ -278,8 +382,11 @@ std::vector<Hypothesis> generated_of_training() {
                               };
                               return true;
                             }));
+  biases(out);
+  pitches(out);
   estimates(out);
   slopes(out);
+  of_sums(out);
   return out;
 }
 

@@ -16,32 +16,11 @@ using kernels::Estimator;
 
 Value magnitude(const Value& v) { return v.negative ? -v : v; }
 
-/// sum of the products and the addend, and the bound of FP32 in any order; returns the sum.
-Value push_sum(Expected& to, const std::vector<std::vector<Value>>& products,
-               const Value* addend = nullptr) {
-  Value sum = Value::zero(false);
-  std::vector<golden::Term> terms;
-  bool finite = true;
-  for (const auto& factors : products) {
-    Value product = Value::finite(1);
-    golden::Term term;
-    for (const Value& f : factors) {
-      product = product * f;
-      finite = finite && f.is_finite();
-      term.factors.push_back(f.number);
-    }
-    sum = sum + product;
-    terms.push_back(std::move(term));
-  }
-  std::vector<golden::Term> addends;
-  if (addend != nullptr) {
-    sum = sum + *addend;
-    finite = finite && addend->is_finite();
-    addends.push_back({{addend->number}, 0});
-  }
-  to.push(golden::to_rational(sum),
-          finite ? golden::fp32_any_order(terms, addends) : golden::Bound{});
-  return sum;
+Value as_value(const RationalValue& x) {
+  if (x.is_nan()) return Value::nan();
+  if (x.is_infinite()) return Value::infinity(x.negative);
+  if (x.is_zero()) return Value::zero(x.negative);
+  return golden::value_of(x.number.convert_to<double>());
 }
 
 /// What the factor makes of a gradient; a root by the lower end of an enclosure.
@@ -81,6 +60,65 @@ void push_product(Expected& to, const RationalValue& factor, const Value& gradie
 }
 
 }  // namespace
+
+/// The bound of FP32 in any order, unless the model says how it adds; with the addend inside where
+/// nothing happens to the sum before.
+Value QatModel::push_sum(Sum which, Expected& to, const std::vector<std::vector<Value>>& products,
+                         const Value* addend) const {
+  Value sum = Value::zero(false);
+  std::vector<golden::Term> terms;
+  bool finite = true;
+  for (const auto& factors : products) {
+    Value product = Value::finite(1);
+    golden::Term term;
+    for (const Value& f : factors) {
+      product = product * f;
+      finite = finite && f.is_finite();
+      term.factors.push_back(f.number);
+    }
+    sum = accumulate ? accumulate(which, sum, product) : sum + product;
+    terms.push_back(std::move(term));
+  }
+  const bool apart = accumulate || finished;
+  std::vector<golden::Term> addends;
+  if (addend != nullptr && !apart) {
+    sum = sum + *addend;
+    finite = finite && addend->is_finite();
+    addends.push_back({{addend->number}, 0});
+  }
+  golden::Bound bound =
+      finite && !accumulate ? golden::fp32_any_order(terms, addends) : golden::Bound{};
+  RationalValue exact = golden::to_rational(sum);
+  if (finished) {
+    const RationalValue now = finished(which, exact);
+    if (exact.is_finite() && bound.error != 0) {
+      golden::Rational error = 0;
+      for (const golden::Rational& by : {bound.error, golden::Rational(-bound.error)}) {
+        const RationalValue end = finished(which, RationalValue::finite(exact.number + by));
+        if (!end.is_finite() || !now.is_finite()) {
+          if (!(end == now)) bound.judgeable = false;
+          continue;
+        }
+        error =
+            std::max<golden::Rational>(error, boost::multiprecision::abs(end.number - now.number));
+      }
+      bound.error = error;
+    }
+    exact = now;
+    sum = as_value(now);
+  }
+  if (addend != nullptr && apart) {
+    const RationalValue more = golden::to_rational(*addend);
+    if (exact.is_finite() && more.is_finite())
+      bound.error +=
+          (boost::multiprecision::abs(exact.number) + boost::multiprecision::abs(more.number)) /
+          (1 << 22);
+    exact = exact + more;
+    sum = sum + *addend;
+  }
+  to.push(exact, bound);
+  return sum;
+}
 
 golden::EstimatedWeight QatWeight::estimated() const { return {w, q, s, &formats::e2m1}; }
 
@@ -128,8 +166,9 @@ Expected QatModel::y() const {
           else
             products.push_back({input, weight.q, weight.scale, golden::value_of(g)});
         }
-      const Value b = bias.empty() ? Value::zero(false) : golden::value_of(bias[j]);
-      push_sum(out, products, bias.empty() ? nullptr : &b);
+      const Value b =
+          bias.empty() ? Value::zero(false) : golden::value_of(bias_at ? bias_at(i, j) : bias[j]);
+      push_sum(Sum::y, out, products, bias.empty() ? nullptr : &b);
     }
   return out;
 }
@@ -150,7 +189,7 @@ QatModel::Gradients QatModel::gradients() const {
           else
             products.push_back({d, weight.q, weight.scale, golden::value_of(g)});
         }
-      push_sum(out.dx, products);
+      push_sum(Sum::dx, out.dx, products);
     }
   const golden::EstimatorRule& rule = golden::rule_of(static_cast<golden::Estimator>(estimator));
   Expected whole;
@@ -163,12 +202,14 @@ QatModel::Gradients QatModel::gradients() const {
                               golden::value_of(dw_factor)});
       if (enters_g)
         for (auto& factors : products) factors.push_back(enters_g(v[j * k + p]));
-      const Value gradient = push_sum(whole, products);
+      const Value gradient = push_sum(Sum::dw, whole, products);
       const QatWeight& weight = v[j * k + p];
       const bool kept =
           passes ? passes(weight) : golden::passes(weight.estimated(), rule.mask, parameter);
       if (!kept)
-        out.dw.push(RationalValue::zero(false), {});
+        out.dw.push(mask_multiplies && !gradient.is_finite() ? RationalValue::nan()
+                                                             : RationalValue::zero(false),
+                    {});
       else if (factor)
         push_product(out.dw, factor(weight, gradient), gradient, whole.bounds.back(),
                      factor_error ? factor_error(weight) : 0x1p-18);
@@ -188,7 +229,7 @@ QatModel::Gradients QatModel::gradients() const {
     for (std::int64_t i = 0; i < m; ++i)
       for (int time = count(Sum::dbias, i, m); time > 0; --time)
         products.push_back({golden::value_of(dy[i * n + j])});
-    push_sum(out.dbias, products);
+    push_sum(Sum::dbias, out.dbias, products);
   }
   if (rule.scale == golden::ScaleDerivative::none) return out;
   for (std::int64_t j = 0; j < n; ++j)
@@ -219,6 +260,7 @@ QatModel::Gradients QatModel::gradients() const {
                                  ? 1.0
                                  : 1.0 / std::sqrt(6.0 * static_cast<double>(last - first))) *
                             (dscale_times_tensor_scale ? static_cast<double>(g) : 1.0);
+      if (finished && sum.is_finite()) sum = finished(Sum::dscale, sum);
       const RationalValue scaled = sum * golden::to_rational(golden::value_of(factor));
       if (scaled.is_finite())
         bound.error = sizes / (1 << 18) *

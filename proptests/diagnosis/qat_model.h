@@ -41,6 +41,7 @@ struct QatModel {
 
   std::function<golden::Value(const QatWeight&)> multiplies_y, multiplies_dx, enters_g;
   std::function<bool(const QatWeight&)> passes;
+  bool mask_multiplies = false;  ///< by 0 what does not pass, NaN and infinities too
   /// What multiplies a gradient g that passes.
   std::function<Number(const QatWeight&, const golden::Value& g)> factor;
   std::function<double(const QatWeight&)> factor_error;  ///< relative; null: 2^-18
@@ -57,6 +58,13 @@ struct QatModel {
   /// tokens, of d scale in its block of `size`. Null: once.
   enum class Sum : std::uint8_t { y, dx, dw, dbias, dscale };
   std::function<int(Sum, std::int64_t at, std::int64_t size)> times;
+  /// What becomes of a finished sum (of y before the bias, of dW before the estimator), and an
+  /// accumulator of products in their order. Null: nothing, and FP32 in any order.
+  std::function<Number(Sum, const Number&)> finished;
+  std::function<golden::Value(Sum, const golden::Value& sum, const golden::Value& product)>
+      accumulate;
+  /// What is added to y instead of the bias of its column.
+  std::function<float(std::int64_t i, std::int64_t j)> bias_at;
 
   [[nodiscard]] Expected y() const;
   struct Gradients {
@@ -66,6 +74,10 @@ struct QatModel {
 
  private:
   [[nodiscard]] std::vector<QatWeight> views(float& tensor_scale) const;
+  /// Pushes the sum of the products, and of the addend; returns it.
+  golden::Value push_sum(Sum which, Expected& to,
+                         const std::vector<std::vector<golden::Value>>& products,
+                         const golden::Value* addend = nullptr) const;
   [[nodiscard]] int count(Sum sum, std::int64_t at, std::int64_t size) const {
     return times ? times(sum, at, size) : 1;
   }

@@ -136,5 +136,6 @@ Stage<Model> scalar(std::string id, std::string text, float* (*of)(Model&)) {
 [[nodiscard]] std::vector<Hypothesis> generated_of_gates();
 [[nodiscard]] std::vector<Hypothesis> generated_of_groups();
 [[nodiscard]] std::vector<Hypothesis> generated_of_training();
+[[nodiscard]] std::vector<Hypothesis> generated_of_estimators();
 
 }  // namespace assay::proptests::diagnosis
