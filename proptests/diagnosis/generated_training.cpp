@@ -132,6 +132,12 @@ void operands(std::vector<Hypothesis>& out) {
 }
 
 void estimates(std::vector<Hypothesis>& out) {
+  for (const Mask& row : other_masks)
+    out.push_back(of_step(row.id, row.text, [&row](Model& m, const Case&) {
+      if (m.forward || m.estimator == Estimator::identity) return false;
+      m.passes = row.passes;
+      return true;
+    }));
   for (const Limits& row : limits)
     out.push_back(of_step("mask_limit", std::string("weights pass the mask where ") + row.text,
                           [&row](Model& m, const Case&) {
@@ -141,12 +147,6 @@ void estimates(std::vector<Hypothesis>& out) {
                             };
                             return true;
                           }));
-  for (const Mask& row : other_masks)
-    out.push_back(of_step(row.id, row.text, [&row](Model& m, const Case&) {
-      if (m.forward || m.estimator == Estimator::identity) return false;
-      m.passes = row.passes;
-      return true;
-    }));
   for (const Gain& row : gains)
     out.push_back(of_step("dscale_gain", std::string("d scale has the gain ") + row.text,
                           [&row](Model& m, const Case&) {

@@ -51,6 +51,10 @@ struct GatedModel {
   ProductModel product;  ///< with all 2 n rows of B
   bool interleaved = false;
   float limit = 0;
+  /// What becomes of the gate rows and the up rows of B once they are apart; `b` has all of them.
+  std::function<void(golden::FactoredMatrix& gates, golden::FactoredMatrix& ups,
+                     const golden::FactoredMatrix& b)>
+      edit_halves;
   /// Null: the right one.
   std::function<double(double g, double u, double limit)> epilogue;
   std::function<float(float)> between;  ///< g and u on their way to the epilogue
@@ -69,6 +73,13 @@ struct GroupedModel {
   std::vector<std::int64_t> row_of;   ///< the group of each row, or golden::no_group
   std::vector<std::int64_t> written;  ///< row_of as it should be: others are nobody's
   std::function<void(golden::FactoredMatrix&)> edit_a;
+  /// Groups whose codes, scale factors or tensor scale a row meets; empty: those of row_of.
+  std::vector<std::int64_t> codes_of, scales_of, tensor_of;
+  /// Rows of A, of all stacks, that stand for each: their codes, their scale factors; empty: its
+  /// own.
+  std::vector<std::int64_t> a_codes, a_scales;
+  /// An edit of the product of each group.
+  std::function<bool(ProductModel&)> spoil_product;
   void place_rows();  ///< row_of, from counts or offsets
 };
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operations that multiply: plain, fused, gated and grouped products, and the QAT step.
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <map>
 
 #include "golden/gated.h"
 #include "golden/grouped.h"
@@ -55,10 +57,14 @@ FactoredMatrix half(const FactoredMatrix& b, bool up, bool interleaved) {
 Prediction gated_prediction(const GatedModel& m) {
   const auto one = [&](bool up) {
     ProductModel p = m.product;
-    p.edit_operands = [edit = p.edit_operands, up, interleaved = m.interleaved](FactoredMatrix& a,
-                                                                                FactoredMatrix& b) {
+    p.edit_operands = [edit = p.edit_operands, up, &m](FactoredMatrix& a, FactoredMatrix& b) {
       if (edit) edit(a, b);
-      b = half(b, up, interleaved);
+      FactoredMatrix mine = half(b, up, m.interleaved);
+      if (m.edit_halves) {
+        FactoredMatrix other = half(b, !up, m.interleaved);
+        m.edit_halves(up ? other : mine, up ? mine : other, b);
+      }
+      b = std::move(mine);
     };
     return p.run();
   };
@@ -161,6 +167,47 @@ GroupedModel grouped_of(const Case& c) {
   return m;
 }
 
+/// One product for each group, so that an edit may open them.
+golden::GemmOracle by_products(const GroupedModel& m, const FactoredMatrix& a,
+                               const std::vector<FactoredMatrix>& b,
+                               const std::vector<std::int64_t>& groups) {
+  golden::GemmOracle out;
+  out.reference.resize(static_cast<std::size_t>(a.rows * m.n));
+  out.bounds.resize(out.reference.size());
+  for (std::size_t g = 0; g < b.size(); ++g) {
+    ProductModel p;
+    p.claim = m.claim;
+    p.n = m.n;
+    p.k = m.k;
+    p.alpha = m.alpha;
+    if (!m.a.empty()) p.a = m.a.front();
+    p.b = m.b.front();
+    p.read_a = FactoredMatrix{0, m.k, {}, {}, a.tensor_scale, a.element_format};
+    p.read_b = b[g];
+    std::vector<std::int64_t> rows;
+    for (std::int64_t r = 0; r < a.rows; ++r) {
+      if (groups[r] != static_cast<std::int64_t>(g)) continue;
+      rows.push_back(r);
+      for (const auto member : {&FactoredMatrix::elements, &FactoredMatrix::scales}) {
+        auto& to = (*p.read_a).*member;
+        const auto from = (a.*member).begin() + r * m.k;
+        to.insert(to.end(), from, from + m.k);
+      }
+    }
+    p.m = p.read_a->rows = static_cast<std::int64_t>(rows.size());
+    if (p.m == 0) continue;
+    m.spoil_product(p);
+    ProductModel::Result result = p.run();
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      for (std::int64_t j = 0; j < m.n; ++j) {
+        const auto from = static_cast<std::int64_t>(i) * m.n + j;
+        out.reference[rows[i] * m.n + j] = std::move(result.reference[from]);
+        out.bounds[rows[i] * m.n + j] = std::move(result.bounds[from]);
+      }
+  }
+  return out;
+}
+
 Prediction grouped_prediction(const GroupedModel& m) {
   Prediction p;
   FactoredMatrix a{0, m.k, {}, {}, 1.0F, nullptr};
@@ -181,22 +228,39 @@ Prediction grouped_prediction(const GroupedModel& m) {
   const std::uint32_t poison =
       first_run.poison * (m.claim.output == &formats::bf16 ? 0x0101U : 0x01010101U);
   const RationalValue unwritten = golden::to_rational(golden::decode(*m.claim.output, poison));
+  // A B for each mixture of codes, scale factors and tensor scale that rows meet.
+  const auto part = [&](const std::vector<std::int64_t>& of, std::int64_t r) {
+    return of.empty() ? m.row_of[r] : of[r];
+  };
+  std::map<std::array<std::int64_t, 3>, std::int64_t> mixtures;
+  std::vector<FactoredMatrix> met;
   std::vector<std::int64_t> groups;
   FactoredMatrix of_groups{0, m.k, {}, {}, a.tensor_scale, a.element_format};
   for (std::int64_t r = 0; r < a.rows; ++r) {
     if (m.row_of[r] == golden::no_group) continue;
-    groups.push_back(m.row_of[r]);
+    const std::array key{part(m.codes_of, r), part(m.scales_of, r), part(m.tensor_of, r)};
+    const auto [place, fresh] = mixtures.try_emplace(key, std::ssize(met));
+    if (fresh) {
+      met.push_back(b[key[0]]);
+      met.back().scales = b[key[1]].scales;
+      met.back().tensor_scale = b[key[2]].tensor_scale;
+    }
+    groups.push_back(place->second);
     ++of_groups.rows;
-    const auto put = [&](std::vector<golden::Value>& to, const std::vector<golden::Value>& from) {
-      to.insert(to.end(), from.begin() + r * m.k, from.begin() + (r + 1) * m.k);
+    const auto put = [&](std::vector<golden::Value>& to, const std::vector<golden::Value>& from,
+                         const std::vector<std::int64_t>& rows) {
+      const std::int64_t at = rows.empty() ? r : rows[r];
+      to.insert(to.end(), from.begin() + at * m.k, from.begin() + (at + 1) * m.k);
     };
-    put(of_groups.elements, a.elements);
-    put(of_groups.scales, a.scales);
+    put(of_groups.elements, a.elements, m.a_codes);
+    put(of_groups.scales, a.scales, m.a_scales);
   }
   golden::GemmOracle oracle;
-  if (!groups.empty())
-    oracle =
-        golden::grouped_gemm_oracle(of_groups, b, groups, m.alpha, accumulator_of(m.claim)).oracle;
+  if (!groups.empty() && m.spoil_product)
+    oracle = by_products(m, of_groups, met, groups);
+  else if (!groups.empty())
+    oracle = golden::grouped_gemm_oracle(of_groups, met, groups, m.alpha, accumulator_of(m.claim))
+                 .oracle;
   std::vector<RationalValue> reference;
   std::vector<golden::Bound> bounds;
   std::size_t at = 0;

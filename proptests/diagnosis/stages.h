@@ -134,7 +134,9 @@ Stage<Model> scalar(std::string id, std::string text, float* (*of)(Model&)) {
 [[nodiscard]] std::vector<Hypothesis> generated_of_draws();
 [[nodiscard]] std::vector<Hypothesis> generated_of_products();
 [[nodiscard]] std::vector<Hypothesis> generated_of_gates();
+[[nodiscard]] std::vector<Hypothesis> generated_of_gate_halves();
 [[nodiscard]] std::vector<Hypothesis> generated_of_groups();
+[[nodiscard]] std::vector<Hypothesis> generated_of_group_memory();
 [[nodiscard]] std::vector<Hypothesis> generated_of_training();
 [[nodiscard]] std::vector<Hypothesis> generated_of_estimators();
 
