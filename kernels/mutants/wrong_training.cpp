@@ -127,7 +127,7 @@ constexpr std::array table{
     Mutant{"ewgs_not_in_units", "ewgs takes w - q s and not u - q", "units of the scale",
            "ewgs_not_in_units",
            [](Steps& s) { s.difference = [](const WeightView& v) { return v.w - v.q * v.s; }; }},
-    Mutant{"dge_uncapped", "dge's slope has no cap", "DGE without its cap", "",
+    Mutant{"dge_uncapped", "dge's slope has no cap", "DGE without its cap", "dge_uncapped",
            [](Steps& s) {
              s.dge_slope = [](const WeightView& v) {
                const double slope = right_steps().dge_slope(v);

@@ -2,6 +2,7 @@
 // What may go wrong in straight-through estimators: every mask, slope and derivative by the scale
 // factor that the parts of right ones can be put together to.
 #include <cmath>
+#include <optional>
 
 #include "golden/fp32_order.h"
 #include "proptests/diagnosis/product_rows.h"
@@ -89,42 +90,50 @@ constexpr Term outsides[] = {
      [](const auto& v) { return clip<6>(v) * size_of(golden::to_rational(v.s)); }},
 };
 
-/// LSQ's derivative or PACT's, with another term inside the range or outside.
+/// LSQ's derivative or PACT's, or that of one of them, with another term inside the range or
+/// outside.
+void derivative(std::vector<Hypothesis>& out, const Term& inside, const Term& outside, int border,
+                std::optional<Estimator> only) {
+  const bool both = inside.of != nullptr && outside.of != nullptr;
+  if (inside.of == nullptr && outside.of == nullptr && border == 0) return;
+  if (both && (border != 0 || only)) return;
+  const std::string id = both                    ? "dscale_formula"
+                         : inside.of != nullptr  ? "dscale_inside"
+                         : outside.of != nullptr ? "dscale_clipped"
+                                                 : "dscale_boundary";
+  std::string text = !only ? "" : *only == Estimator::lsq ? "lsq's " : "pact's ";
+  text += "d scale takes";
+  if (inside.of != nullptr) text += std::string(" ") + inside.text + " inside the range";
+  if (both) text += " and";
+  if (outside.of != nullptr) text += std::string(" ") + outside.text + " for each clipped weight";
+  if (border != 0)
+    text += std::string(inside.of != nullptr || outside.of != nullptr ? ", with" : "") +
+            " |w| = 6 s " + (border < 0 ? "inside" : "outside") + " the range";
+  out.push_back(
+      edited(training, id, text, [&inside, &outside, border, only](Model& m, const Case&) {
+        if (m.forward || !kernels::has_scale_gradient(m.estimator) ||
+            (only && m.estimator != *only))
+          return false;
+        const bool lsq = m.estimator == Estimator::lsq;
+        m.scale_derivative = [&inside, &outside, border, lsq](const QatWeight& v) {
+          if (v.s.is_nan() || v.w.is_nan()) return RationalValue::nan();
+          const int side = v.clip_side();
+          const bool clipped =
+              side > 0 || (side == 0 && (border == 0 ? !lsq && !v.w.is_zero() : border > 0));
+          if (clipped) return outside.of != nullptr ? outside.of(v) : clip<6>(v);
+          if (inside.of != nullptr) return inside.of(v);
+          return lsq ? golden::to_rational(v.q) + -u_of(v) : RationalValue::zero(false);
+        };
+        return true;
+      }));
+}
 void derivatives(std::vector<Hypothesis>& out) {
-  for (const Term& inside : insides)
-    for (const Term& outside : outsides)
-      for (const int border : {0, -1, 1}) {  // at |w| = 6 s: as it should be, inside, outside
-        const bool both = inside.of != nullptr && outside.of != nullptr;
-        if (inside.of == nullptr && outside.of == nullptr && border == 0) continue;
-        if (both && border != 0) continue;
-        const std::string id = both                    ? "dscale_formula"
-                               : inside.of != nullptr  ? "dscale_inside"
-                               : outside.of != nullptr ? "dscale_clipped"
-                                                       : "dscale_boundary";
-        std::string text = "d scale takes";
-        if (inside.of != nullptr) text += std::string(" ") + inside.text + " inside the range";
-        if (both) text += " and";
-        if (outside.of != nullptr)
-          text += std::string(" ") + outside.text + " for each clipped weight";
-        if (border != 0)
-          text += std::string(inside.of != nullptr || outside.of != nullptr ? ", with" : "") +
-                  " |w| = 6 s " + (border < 0 ? "inside" : "outside") + " the range";
-        out.push_back(
-            edited(training, id, text, [&inside, &outside, border](Model& m, const Case&) {
-              if (m.forward || !kernels::has_scale_gradient(m.estimator)) return false;
-              const bool lsq = m.estimator == Estimator::lsq;
-              m.scale_derivative = [&inside, &outside, border, lsq](const QatWeight& v) {
-                if (v.s.is_nan() || v.w.is_nan()) return RationalValue::nan();
-                const int side = v.clip_side();
-                const bool clipped =
-                    side > 0 || (side == 0 && (border == 0 ? !lsq && !v.w.is_zero() : border > 0));
-                if (clipped) return outside.of != nullptr ? outside.of(v) : clip<6>(v);
-                if (inside.of != nullptr) return inside.of(v);
-                return lsq ? golden::to_rational(v.q) + -u_of(v) : RationalValue::zero(false);
-              };
-              return true;
-            }));
-      }
+  for (const std::optional<Estimator> only :
+       {std::optional<Estimator>(), std::optional(Estimator::lsq), std::optional(Estimator::pact)})
+    for (const Term& inside : insides)
+      for (const Term& outside : outsides)
+        for (const int border : {0, -1, 1})  // at |w| = 6 s: as it should be, inside, outside
+          derivative(out, inside, outside, border, only);
 }
 
 /// Masks: what is compared with what, on which sides, with its boundary or without.

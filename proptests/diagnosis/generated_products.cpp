@@ -134,6 +134,21 @@ void of_rows(std::vector<Hypothesis>& out, const Operation<Model>& op, ProductOf
         row.applies));
 }
 
+/// A bias that stays where it was copied to.
+template <class Model>
+Hypothesis kept_bias(const Operation<Model>& op, ProductOf<Model> of) {
+  Hypothesis h = of_earlier_call(op, "bias", "the bias of a call without one", true,
+                                 [of](Model& m, Model& before) {
+                                   ProductModel& now = of(m);
+                                   const ProductModel& then = of(before);
+                                   if (!now.bias.empty() || then.bias.empty() || now.n != then.n)
+                                     return false;
+                                   now.bias = then.bias;
+                                   return true;
+                                 });
+  return h;
+}
+
 template <class Model>
 void of_factors(std::vector<Hypothesis>& out, const Operation<Model>& op, float* (*alpha)(Model&),
                 float* (*beta)(Model&), float* (*ga)(Model&), float* (*gb)(Model&)) {
@@ -182,6 +197,8 @@ std::vector<Hypothesis> generated_of_products() {
     of_rows<FusedModel>(out, fusing, fused, rows());
     of_rows<GatedModel>(out, gating, gated, rows());
   }
+  out.push_back(kept_bias<ProductModel>(multiplying, plain));
+  out.push_back(kept_bias<FusedModel>(fusing, fused));
   // Between the codes that a fused kernel shows and the product.
   for (const MapEdit& edit : map_edits())
     for (const bool scales : {false, true})
