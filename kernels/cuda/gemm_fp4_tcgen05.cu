@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       barrier_init(empty + i, 1);
     }
     barrier_init(&done, 1);
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    barriers_initialized();
   }
   if (warp == 1) {
     tensor_allocate<Plan::allocated>(&allocation);

@@ -7,6 +7,7 @@
 // memory and are added in one fixed order, so the result does not depend on the launch.
 #include "kernels/cuda/batch_sums.cuh"
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/cluster_launch.h"
 #include "kernels/cuda/fp4_registers.cuh"
 #include "kernels/cuda/gemm_w4a16.cuh"
 
@@ -193,20 +194,9 @@ __global__ void __launch_bounds__(S::threads) batch_kernel(GemmW4a16 p) {
 
 template <class S, Fp4Weights format>
 void launch(const GemmW4a16& p, cudaStream_t stream) {
-  const auto kernel = batch_kernel<S, format>;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::shared),
-        "gemm_w4a16_batch");
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>((p.n + S::rows - 1) / S::rows * S::cluster));
-  config.blockDim = dim3(S::threads);
-  config.dynamicSmemBytes = S::shared;
-  config.stream = stream;
-  cudaLaunchAttribute cluster{};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim = {S::cluster, 1, 1};
-  config.attrs = &cluster;
-  config.numAttrs = 1;
-  check(cudaLaunchKernelEx(&config, kernel, p), "gemm_w4a16_batch");
+  const auto blocks = static_cast<unsigned>((p.n + S::rows - 1) / S::rows * S::cluster);
+  launch_clusters({"gemm_w4a16_batch", blocks, S::threads, S::cluster, S::shared}, stream,
+                  batch_kernel<S, format>, p);
 }
 
 template <class S>

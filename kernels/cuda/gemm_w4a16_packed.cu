@@ -11,7 +11,7 @@
 
 #include "kernels/cuda/async_copy.cuh"
 #include "kernels/cuda/batch_sums.cuh"
-#include "kernels/cuda/check.h"
+#include "kernels/cuda/cluster_launch.h"
 #include "kernels/cuda/gemm_w4a16_packed.cuh"
 #include "kernels/cuda/packed_activations.cuh"
 #include "kernels/cuda/packed_tile.cuh"
@@ -138,7 +138,7 @@ __global__ void __launch_bounds__(S::threads, S::blocks) packed_kernel(GemmW4a16
   auto* const barrier = reinterpret_cast<std::uint64_t*>(sums) + (S::barrier_at - S::sums_at) / 8;
   if (threadIdx.x == 0) {
     barrier_init(barrier, 1);
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    barriers_initialized();
   }
   // Sums may only be sent to a block that runs and has its barrier.
   asm volatile("barrier.cluster.arrive.relaxed.aligned;");
@@ -197,22 +197,9 @@ __global__ void __launch_bounds__(S::threads, S::blocks) packed_kernel(GemmW4a16
 
 template <class S, Fp4Weights format>
 void launch(const GemmW4a16& p, cudaStream_t stream) {
-  const auto kernel = packed_kernel<S, format>;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::shared),
-        "gemm_w4a16_packed");
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>((p.n + S::rows - 1) / S::rows * S::cluster));
-  config.blockDim = dim3(S::threads);
-  config.dynamicSmemBytes = S::shared;
-  config.stream = stream;
-  cudaLaunchAttribute attributes[2]{};
-  attributes[0].id = cudaLaunchAttributeClusterDimension;
-  attributes[0].val.clusterDim = {S::cluster, 1, 1};
-  attributes[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attributes[1].val.programmaticStreamSerializationAllowed = 1;
-  config.attrs = attributes;
-  config.numAttrs = 2;
-  check(cudaLaunchKernelEx(&config, kernel, p), "gemm_w4a16_packed");
+  const auto blocks = static_cast<unsigned>((p.n + S::rows - 1) / S::rows * S::cluster);
+  launch_clusters({"gemm_w4a16_packed", blocks, S::threads, S::cluster, S::shared, true}, stream,
+                  packed_kernel<S, format>, p);
 }
 
 template <class S>

@@ -6,7 +6,7 @@
 // blocks cuts k, and each adds its share of the rows.
 #include <cooperative_groups.h>
 
-#include "kernels/cuda/check.h"
+#include "kernels/cuda/cluster_launch.h"
 #include "kernels/cuda/gemm_w4a16_packed.cuh"
 #include "kernels/cuda/packed_tile.cuh"
 #include "kernels/cuda/tensor_map.h"
@@ -24,7 +24,8 @@ constexpr int kThreads = 384;  // a warpgroup for the copies, two for the produc
 /// warpgroups; `cluster` blocks cut k. `batch` steps of 16 k go to the matrix unit at a time.
 template <int columns_, int cluster_, int stages_, int batch_>
 struct Shape {
-  static constexpr int columns = columns_, cluster = cluster_, stages = stages_, batch = batch_;
+  static constexpr int columns = columns_, cluster = cluster_, stages = stages_;
+  [[maybe_unused]] static constexpr int batch = batch_;  // only sm_90a has the kernel
   static constexpr int rows = 128;
   static constexpr int stage_bytes = columns * kStep * 2;
   static constexpr int shared = stages * stage_bytes + 1024 + 16 * stages;
@@ -191,8 +192,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     packed_wgmma_kernel(Launch launch, const __grid_constant__ CUtensorMap activations) {
 #if ASSAY_HAS_WGMMA
   extern __shared__ unsigned char raw[];
-  auto* buffers = reinterpret_cast<unsigned char*>((reinterpret_cast<std::uintptr_t>(raw) + 1023) /
-                                                   1024 * 1024);
+  unsigned char* const buffers = swizzled_stages(raw);
   auto* full = reinterpret_cast<std::uint64_t*>(buffers + S::stages * S::stage_bytes);
   auto* empty = full + S::stages;
   const GemmW4a16& p = launch.p;
@@ -205,7 +205,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       barrier_init(full + i, 1);
       barrier_init(empty + i, 2);
     }
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    barriers_initialized();
   }
   __syncthreads();
   const int tiles = static_cast<int>((p.k + kPackedK - 1) / kPackedK);
@@ -231,24 +231,11 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 template <class S, Fp4Weights format>
 void start(const Launch& launch, cudaStream_t stream) {
-  const auto kernel = packed_wgmma_kernel<S, format>;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::shared),
-        "gemm_w4a16_packed_wgmma");
   const CUtensorMap map = tensor_map(CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, launch.p.a, launch.p.m,
                                      launch.p.k, S::columns, kStep);
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(launch.row_tiles * launch.col_tiles * S::cluster);
-  config.blockDim = dim3(kThreads);
-  config.dynamicSmemBytes = S::shared;
-  config.stream = stream;
-  cudaLaunchAttribute attributes[2]{};
-  attributes[0].id = cudaLaunchAttributeClusterDimension;
-  attributes[0].val.clusterDim = {S::cluster, 1, 1};
-  attributes[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attributes[1].val.programmaticStreamSerializationAllowed = 1;
-  config.attrs = attributes;
-  config.numAttrs = 2;
-  check(cudaLaunchKernelEx(&config, kernel, launch, map), "gemm_w4a16_packed_wgmma");
+  const unsigned blocks = launch.row_tiles * launch.col_tiles * S::cluster;
+  launch_clusters({"gemm_w4a16_packed_wgmma", blocks, kThreads, S::cluster, S::shared, true},
+                  stream, packed_wgmma_kernel<S, format>, launch, map);
 }
 
 template <class S>

@@ -174,8 +174,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     wgmma_kernel(Launch launch, const __grid_constant__ CUtensorMap activations) {
 #if ASSAY_HAS_WGMMA
   extern __shared__ unsigned char raw[];
-  auto* buffers = reinterpret_cast<unsigned char*>((reinterpret_cast<std::uintptr_t>(raw) + 1023) /
-                                                   1024 * 1024);
+  unsigned char* const buffers = swizzled_stages(raw);
   auto* full = reinterpret_cast<std::uint64_t*>(buffers + S::stages * S::stage_bytes);
   auto* empty = full + S::stages;
 
@@ -190,7 +189,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       barrier_init(full + i, 1);
       barrier_init(empty + i, 2);
     }
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    barriers_initialized();
   }
   __syncthreads();
   const Pipeline<S> pipeline{&activations,

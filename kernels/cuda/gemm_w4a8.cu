@@ -368,15 +368,14 @@ __global__ void __launch_bounds__(kThreads, 1)
                 const __grid_constant__ CUtensorMap b) {
 #if ASSAY_HAS_WGMMA
   extern __shared__ unsigned char raw[];
-  const Ring<S> ring{reinterpret_cast<unsigned char*>(
-      (reinterpret_cast<std::uintptr_t>(raw) + 1023) / 1024 * 1024)};
+  const Ring<S> ring{swizzled_stages(raw)};
   if (threadIdx.x == 0) {
     for (int i = 0; i < S::stages; ++i) {
       barrier_init(ring.full(i), 1);
       barrier_init(ring.empty(i), kConsumers * 4);  // each warp
     }
     for (int i = 0; i < kConsumers; ++i) barrier_init(ring.turn(i), 4);
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    barriers_initialized();
   }
   __syncthreads();
   if (threadIdx.x < 128) {

@@ -24,6 +24,13 @@ __device__ inline std::uint64_t swizzled_descriptor(std::uint32_t shared_address
          std::uint64_t{1024 >> 4} << 32 | std::uint64_t{1} << 62;
 }
 
+/// The first place in dynamic shared memory where stages of such rows may begin; at most 1023 bytes
+/// behind its start.
+__device__ inline unsigned char* swizzled_stages(unsigned char* shared) {
+  return reinterpret_cast<unsigned char*>((reinterpret_cast<std::uintptr_t>(shared) + 1023) / 1024 *
+                                          1024);
+}
+
 /// D += A B': A 64 x 16 bf16 in registers (rows of a warp: 16 of them, as for mma.m16n8k16), B
 /// columns x 16 in shared memory. Asynchronous: between wgmma_fence and wgmma_wait the registers
 /// belong to the unit.
