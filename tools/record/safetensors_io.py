@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes safetensors files whole or not at all; needs nothing but torch."""
+"""Reads safetensors files, and writes them whole or not at all; needs nothing but torch."""
 import hashlib
 import json
 import os
@@ -55,3 +55,16 @@ def save(path, tensors):
     text += b" " * (-len(text) % 8)
     return write_atomically(path, (c for cs in ((struct.pack("<Q", len(text)), text),
                                                 map(raw_bytes, tensors.values())) for c in cs))
+
+
+def load(path):
+    """dict from name to CPU tensor. The file is one that save() wrote, or as well formed."""
+    types = {name: dtype for dtype, name in NAMES.items()}
+    with open(path, "rb") as f:
+        raw = f.read()
+    (size,) = struct.unpack("<Q", raw[:8])
+    header = json.loads(raw[8:8 + size])
+    header.pop("__metadata__", None)
+    return {name: torch.frombuffer(bytearray(raw[8 + size + t["data_offsets"][0]:8 + size + t["data_offsets"][1]]),
+                                   dtype=types[t["dtype"]]).reshape(t["shape"])
+            for name, t in header.items() if 0 not in t["shape"]}

@@ -1,23 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The block formats of the recipe files as PyTorch tensor operations, straight from their formulas.
 
-`codes_and_scales(x, format)` gives the stored codes and scale factors, `fake_quantize(x, operand)` the
+`codes_and_scales(x, operand)` gives the stored codes and scale factors, `fake_quantize(x, operand)` the
 dequantized values; both in float32 as the formulas say, so that the C++ quantizers can be held against
-them bit for bit (tests/tools/train_moe_test.py). `RecipeLinear` trains through them with an identity
-straight-through estimator. Of a recipe it applies weights, activations, schedule and kept layers; gradients
-and the operands of the weight gradient pass as they are. `not_applied(recipe)` lists what else a recipe says.
+them bit for bit (tests/tools/train_moe_test.py). An operand is what a recipe file calls so: the name of a
+format, or {format, block, scales, rounding, random_bits, hadamard, signs}.
 """
-import json
-import math
-import pathlib
+import functools
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 E2M1 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
 FLT_MAX = torch.finfo(torch.float32).max
-# element maximum, block [rows, columns] (0: the whole extent), scale rule
+# element, block [rows, columns] (0: the whole extent), scale rule
 FORMATS = {
     "nvfp4": ("e2m1", (1, 16), "nvfp4"), "nvfp4-2d": ("e2m1", (16, 16), "nvfp4"),
     "nvfp4-paper": ("e2m1", (1, 16), "nvfp4-paper"), "nvfp4-pretraining": ("e2m1", (16, 16), "nvfp4-paper"),
@@ -31,14 +27,40 @@ FORMATS = {
 LARGEST = {"e2m1": 6.0, "e4m3": 448.0, "int4": 7.0}
 
 
-def round_element(u, element):
-    """To nearest, ties to the even code, saturating."""
+def described(operand):
+    """The operand as a dict with `format` and `block`; None: high precision."""
+    operand = {"format": operand} if isinstance(operand, str) or operand is None else dict(operand)
+    if operand["format"] in (None, "bf16", "fp32"):
+        return None
+    operand.setdefault("block", FORMATS[operand["format"]][1])
+    return operand
+
+
+def spacing(a, element):
+    """The distance of a magnitude's upper code from its lower one."""
+    if element == "e4m3":
+        return torch.ldexp(torch.ones_like(a), (torch.frexp(a).exponent - 1).clamp(min=-6) - 3)
+    if element == "int4":
+        return torch.ones_like(a)
+    return torch.where(a < 2, 0.5, torch.where(a < 4, 1.0, 2.0)).to(a.dtype)
+
+
+def round_element(u, element, bits=0):
+    """To nearest, ties to the even code, saturating. `bits` above 0: stochastic; a magnitude between two codes takes
+    the upper one iff floor(f 2^bits) + r >= 2^bits, f its place between them and r a random word of so many bits."""
+    if bits:
+        a = u.abs().clamp(max=LARGEST[element])
+        step = spacing(a, element)
+        low = (a / step).floor()
+        word = torch.randint(0, 1 << bits, u.shape, device=u.device)
+        up = ((a / step - low) * (1 << bits)).floor() + word >= 1 << bits
+        return torch.copysign((low + up) * step, u)
     if element == "e4m3":
         return u.clamp(-448, 448).to(torch.float8_e4m3fn).float()
     if element == "int4":
         return u.round().clamp(-8, 7)
     a = u.abs().clamp(max=6)
-    step = torch.where(a < 2, 0.5, torch.where(a < 4, 1.0, 2.0))
+    step = spacing(a, element)
     return torch.copysign((a / step).round() * step, u)  # round() ties to even
 
 
@@ -54,135 +76,113 @@ def joined(b, shape):
     return x[:shape[0], :shape[1]]
 
 
+def spread(scale, block, shape):
+    """A number of each block at every one of its elements."""
+    rows, cols = (n or full for n, full in zip(block, shape))
+    return scale.repeat_interleave(rows, 0).repeat_interleave(cols, 1)[:shape[0], :shape[1]]
+
+
 def power_of_two(ratio, up):
     mantissa, exponent = torch.frexp(ratio)  # ratio = mantissa 2^exponent, mantissa in [1/2, 1)
-    return torch.ldexp(torch.ones_like(ratio), exponent - (~up | (mantissa == 0.5)).to(exponent.dtype))
+    down = (mantissa == 0.5) if up else torch.ones_like(mantissa, dtype=torch.bool)
+    return torch.ldexp(torch.ones_like(ratio), exponent - down.to(exponent.dtype))
 
 
 def scale_factors(amax, rule, element, amax_tensor):
     """(stored scale factor of each block, tensor scale, what an element is multiplied or divided by)."""
-    largest = LARGEST[element]
+    largest, number = LARGEST[element], functools.partial(torch.tensor, device=amax.device)
     if rule.startswith("nvfp4"):  # TransformerEngine, or arXiv 2509.25149
         # A tensor, not a number: PyTorch computes number / tensor as number * (1 / tensor), rounded twice.
-        encode = (torch.tensor(2688.0) / amax_tensor).clamp(max=FLT_MAX) if amax_tensor > 0 else torch.tensor(1.0)
+        encode = (number(2688.0) / amax_tensor).clamp(max=FLT_MAX) if amax_tensor > 0 else number(1.0)
         tensor_scale = 1 / encode
-        times_encode = amax / 6 * encode if rule == "nvfp4-paper" else amax * (encode * torch.tensor(1 / 6.0))
+        times_encode = amax / 6 * encode if rule == "nvfp4-paper" else amax * (encode * number(1 / 6.0))
         scale = round_element(times_encode.clamp(max=FLT_MAX), "e4m3")
         return scale, tensor_scale, (1 / (scale * tensor_scale)).clamp(max=FLT_MAX)
-    one = torch.tensor(1.0)
+    one = number(1.0)
     if rule == "amax":
         scale = amax / largest
         scale = torch.where(scale == 0, one, scale)
     else:
-        exact = amax.double() / (4.0 if rule == "floor" else largest)
-        scale = power_of_two(exact, torch.tensor(rule == "rceil")).float()
+        scale = power_of_two(amax.double() / (4.0 if rule == "floor" else largest), rule == "rceil").float()
         scale = scale.clamp(min=2.0 ** -127)
     return scale, one, scale
 
 
-def codes_and_scales(x, name, block=None):
-    """(rounded scaled elements, scale factors [block rows, block columns], tensor scale)."""
-    element, shape, rule = FORMATS[name]
-    b = blocks(x.float(), block or shape)
-    scale, tensor_scale, factor = scale_factors(b.abs().amax((2, 3)), rule, element, x.abs().max())
-    factor = factor[:, :, None, None]
-    u = b * factor if rule.startswith("nvfp4") else b / factor
-    return joined(round_element(u, element), x.shape), scale, tensor_scale
+def least_squares_scales(x, block):
+    """The scale of least squared error of each block's E2M1 codes, 1 where all are 0 (formats/learned_scale.h): the
+    codes change only where |x| / s is a midpoint, and for codes q the best s is <x, q> / <q, q>."""
+    a = blocks(x, block).flatten(2).abs().double()
+    values = E2M1.to(a)
+    middles, steps = (values[1:] + values[:-1]) / 2, values[1:] - values[:-1]
+    at = (a[..., None] / middles).flatten(2)  # a larger s turns values[i + 1] into values[i]
+    order = at.sort(dim=-1)
+    fall_xq = (a[..., None] * steps).flatten(2).gather(-1, order.indices)
+    fall_qq = (values[1:] ** 2 - values[:-1] ** 2).expand(*a.shape, -1).flatten(2).gather(-1, order.indices)
+    # Sums from the largest s down: of all codes that are not zero yet.
+    xq, qq = (f.flip(-1).cumsum(-1).flip(-1) for f in (fall_xq, fall_qq))
+    best = (xq * xq / qq.clamp(min=1e-300)).argmax(-1, keepdim=True)
+    scale = (xq.gather(-1, best) / qq.gather(-1, best).clamp(min=1e-300)).squeeze(-1).float()
+    return torch.where(scale > 0, scale, torch.ones_like(scale))
 
 
-def fake_quantize(x, operand):
-    """`operand`: as in a recipe file. Learned scales start at amax / 6 and are not moved here."""
+def codes_and_scales(x, operand, scale=None):
+    """(rounded scaled elements, scale factors [block rows, block columns], tensor scale). `scale`: given ones."""
+    operand = described(operand)
+    element, _, rule = FORMATS[operand["format"]]
+    x, block = x.float(), operand["block"]
+    if scale is None and operand.get("scales") == "least_squares":
+        scale = least_squares_scales(x, block)
+    if scale is None:
+        amax = blocks(x, block).abs().amax((2, 3))
+        scale, tensor_scale, factor = scale_factors(amax, rule, element, x.abs().max())
+    else:
+        tensor_scale, factor, rule = torch.ones((), device=x.device), scale, "given"
+    factor = spread(factor, block, x.shape)
+    bits = operand.get("random_bits", 16) if operand.get("rounding") == "stochastic" else 0
+    return (round_element(x * factor if rule.startswith("nvfp4") else x / factor, element, bits), scale, tensor_scale)
+
+
+@functools.cache
+def fixed_signs(n):
+    """-1 where the first bit of the Philox4x32-10 word of key 0 is set (formats/philox.h)."""
+    out = []
+    for i in range(n):
+        c, keys, mask = [i // 4, 0, 0, 0], [0, 0], 0xFFFFFFFF
+        for _ in range(10):
+            p0, p1 = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+            c = [(p1 >> 32) ^ c[1] ^ keys[0], p1 & mask, (p0 >> 32) ^ c[3] ^ keys[1], p0 & mask]
+            keys = [(keys[0] + 0x9E3779B9) & mask, (keys[1] + 0xBB67AE85) & mask]
+        out.append(-1.0 if c[i % 4] >> 31 else 1.0)
+    return torch.tensor(out)
+
+
+@functools.cache
+def rotation(n, signs):
+    """The orthonormal Hadamard matrix of Sylvester times the signs, in double."""
+    h = torch.ones(1, 1, dtype=torch.float64)
+    while h.shape[0] < n:
+        h = torch.cat((torch.cat((h, h), 1), torch.cat((h, -h), 1)))
+    return h * n ** -0.5 * (fixed_signs(n).double() if signs == "random" else 1.0)
+
+
+def turned(x, operand, back):
+    """Groups of n along the longer side of the block, along a row where it is square; a rest is left as it is."""
+    n, (rows, cols) = operand["hadamard"], operand["block"]
+    down = cols != 0 and (rows == 0 or rows > cols)
+    x = x.t() if down else x
+    whole = x.shape[1] // n * n
+    matrix = rotation(n, operand.get("signs")).to(x.device)
+    groups = x[:, :whole].double().unflatten(1, (-1, n)) @ (matrix if back else matrix.t())
+    x = torch.cat((groups.flatten(1).float(), x[:, whole:]), 1)
+    return x.t() if down else x
+
+
+def fake_quantize(x, operand, scale=None):
+    operand = described(operand)
     if operand is None:
         return x
-    name, block = (operand, None) if isinstance(operand, str) else (operand["format"], operand.get("block"))
-    if name in ("bf16", "fp32"):
-        return x
-    element, shape, _ = FORMATS[name]
-    q, scale, tensor_scale = codes_and_scales(x, name, block)
-    spread = blocks(q, block or shape) * (scale * tensor_scale)[:, :, None, None]
-    return joined(spread, x.shape)
-
-
-class RecipeLinear(nn.Linear):
-    """A linear whose operands are quantized on the way forward; gradients pass as if they were not."""
-    weight_operand = activation_operand = None
-
-    def forward(self, x):
-        w = self.weight + (fake_quantize(self.weight.detach(), self.weight_operand) - self.weight.detach())
-        if self.activation_operand not in (None, "bf16"):
-            flat = x.detach().flatten(0, -2)
-            x = x + (fake_quantize(flat, self.activation_operand).view_as(x) - x.detach())
-        return F.linear(x, w)
-
-
-def class_of(name):
-    for word, cls in (("experts", "expert"), ("router", "router"), ("head", "head")):
-        if word in name:
-            return cls
-    return "attention"
-
-
-def layer_of(name):
-    parts = name.split(".")
-    return int(parts[1]) if parts[0] == "layers" and len(parts) > 1 else -1
-
-
-def kept_layers(recipe, layers):
-    """Those in high precision: a share of L layers is ceil(share * L) of them."""
-    first, last = (math.ceil(recipe.get("high_precision_layers", {}).get(side, 0) * layers) for side in ("first", "last"))
-    return set(range(first)) | set(range(layers - last, layers))
-
-
-def load_recipe(name_or_path):
-    path = pathlib.Path(name_or_path)
-    if not path.is_file():
-        path = pathlib.Path(__file__).parents[2] / "simulator" / "recipes" / f"{name_or_path}.json"
-    return json.loads(path.read_text())
-
-
-def not_applied(recipe):
-    """What the recipe says and training here does not do, a phrase each: for whoever compares."""
-    high, found = recipe.get("high_precision", "bf16"), set()
-    for c in recipe["classes"]:
-        if c.get("gradient", high) != high:
-            found.add("gradient formats (gradients stay in FP32)")
-        found |= {f"{key} (the weight gradient reads unquantized operands)" for key in ("wgrad_input", "wgrad_gradient") if key in c}
-        for operand in (c.get("weight"), c.get("activation")):
-            name = operand if isinstance(operand, str) else (operand or {}).get("format")
-            if name in ("article", "article-attention") or isinstance(operand, dict) and operand.get("scales") == "least_squares":
-                found.add("learned scales (amax over the largest element stands in, and does not move)")
-            if isinstance(operand, dict):
-                found |= {f"{key} of an operand" for key in ("hadamard", "rounding", "reencode") if key in operand}
-        if c.get("accumulator", {"kind": "fp32"}).get("kind") != "fp32":
-            found.add("accumulators (products are PyTorch's)")
-    ste = [c["ste"] for c in [recipe, *recipe["classes"]] if "ste" in c]
-    if any((s if isinstance(s, str) else s.get("kind")) != "identity" for s in ste):
-        found.add("straight-through estimators other than identity")
-    if recipe.get("accumulator", {"kind": "fp32"}).get("kind") != "fp32":
-        found.add("accumulators (products are PyTorch's)")
-    found |= {f"{key} (FP32)" for key in ("master", "moments", "weight_gradient") if recipe.get(key, "fp32") != "fp32"}
-    if recipe.get("loss_scaling", {"kind": "none"}).get("kind") != "none":
-        found.add("loss scaling")
-    return sorted(found)
-
-
-def apply_recipe(model, recipe, step):
-    """Gives every linear the operands that the recipe has for its class at this step."""
-    classes = {c["class"]: c for c in recipe["classes"]}
-    scheduled = {}
-    for entry in recipe.get("schedule", []):
-        scheduled.setdefault(entry["class"], None)
-        if entry["step"] <= step:
-            scheduled[entry["class"]] = entry["weight"]
-    kept = kept_layers(recipe, 1 + max((layer_of(n) for n, _ in model.named_modules()), default=-1))
-    for name, module in model.named_modules():
-        if not isinstance(module, nn.Linear):
-            continue
-        module.__class__ = RecipeLinear
-        if layer_of(name) in kept:
-            module.weight_operand = module.activation_operand = None
-            continue
-        c = classes.get(class_of(name), {})
-        weight = scheduled.get(class_of(name), c.get("weight"))
-        module.weight_operand = weight
-        module.activation_operand = c.get("activation") if weight else None
+    if "hadamard" in operand:
+        plain = {k: v for k, v in operand.items() if k not in ("hadamard", "signs")}
+        return turned(fake_quantize(turned(x, operand, False), plain, scale), operand, True)
+    q, scale, tensor_scale = codes_and_scales(x, operand, scale)
+    return q * spread(scale * tensor_scale, operand["block"], x.shape)
