@@ -254,7 +254,12 @@ Diagnosis diagnose(std::span<const Observation> observations) {
   const auto failed = std::find_if(observations.begin(), observations.end(),
                                    [](const Observation& o) { return o.failed; });
   if (failed == observations.end()) return d;
-  const std::vector<Candidate> conduct = conduct_of(observations);
+  std::vector<Candidate> conduct = conduct_of(observations);
+  for (Candidate& c : conduct)
+    if (c.id == "not_repeatable" && adds_up(observations)) {
+      c.id = "added_to_earlier_results";
+      c.name = "results are added to what earlier calls left: a workspace is not cleared";
+    }
   const bool numbers_right = only_conduct_is_wrong(observations);
   const auto settles = [numbers_right](const Candidate& c) {
     // Bytes that are not the kernel's may be written because rows are misplaced; then that is what
@@ -271,13 +276,6 @@ Diagnosis diagnose(std::span<const Observation> observations) {
     // That a call is answered otherwise the second time may be explained: by what is kept of
     // earlier ones.
     if (d.candidates.size() > 1 || d.candidates.front().id != "not_repeatable" || !call) return d;
-    if (adds_up(observations)) {
-      Candidate c = d.candidates.front();
-      c.id = "added_to_earlier_results";
-      c.name = "results are added to what earlier calls left: a workspace is not cleared";
-      d.candidates.insert(d.candidates.begin(), std::move(c));
-      return d;
-    }
     const Cases cases = readings_of(observations);
     std::vector<Weighed> weighed = weigh_all(call->claim, cases.failing, cases.passing);
     std::erase_if(weighed, [](const Weighed& w) {
@@ -393,6 +391,8 @@ std::vector<ExperimentPtr> Asked::before(const Call& call) const {
   const auto add = [&](const ExperimentPtr& e) {
     if (std::find(out.begin(), out.end(), e) == out.end()) out.push_back(e);
   };
+  for (const ExperimentPtr& kept : {last_bias_, last_limit_})
+    if (kept) add(kept);
   const auto found = alike_.find({call.n, call.k, call.groups});
   if (found == alike_.end()) return out;
   const std::vector<Alike>& alike = found->second;
@@ -412,6 +412,8 @@ std::vector<ExperimentPtr> Asked::before(const Call& call) const {
 void Asked::add(const Call& call, const ExperimentPtr& experiment) {
   last_.insert(last_.begin(), experiment);
   if (last_.size() > most_recent) last_.pop_back();
+  if (!input_bytes(call, ASSAY_DUT_BIAS).empty()) last_bias_ = experiment;
+  if (call.limit != 0.0F) last_limit_ = experiment;
   std::vector<Alike>& alike = alike_[{call.n, call.k, call.groups}];
   if (alike.size() < kept_alike) alike.push_back({call.m, experiment});
 }

@@ -51,6 +51,7 @@ class Asked {
   };
   using Weights = std::array<std::int64_t, 3>;  ///< n, k, groups
   std::vector<ExperimentPtr> last_;             ///< the last first
+  ExperimentPtr last_bias_, last_limit_;        ///< the last call that had one
   std::map<Weights, std::vector<Alike>> alike_;
 };
 
