@@ -124,7 +124,7 @@ Attribution attribute(const simulator::Graph& graph, const simulator::Forward& c
   out.recording = graph.recording;
   out.recipe = recipe.name;
   out.measured = measure;
-  const simulator::Prediction p = predictor.predict(recipe, options, filter);
+  const simulator::Prediction p = predictor.with_contributions(recipe, options, filter);
   for (const auto& r : p.routers) out.routers.push_back(r.op);
   for (const auto& c : p.contributions) {
     out.kl += c.kl;
@@ -204,7 +204,7 @@ nlohmann::ordered_json to_json(const Attribution& a) {
 
 std::string to_text(const Attribution& a, std::size_t top) {
   std::string text = fmt::format(
-      "{} on {}: KL of the final logits {:.5f} from {} groups of operands, {:+.5f} from gain and "
+      "{} on {}: KL of the final logits {:.5f} from {} groups of operands, {:+.5f} from "
       "flips\n",
       a.recipe, a.recording, a.kl, a.blames.size(), a.gain_and_flips);
   for (std::size_t i = 0; i < std::min(top, a.blames.size()); ++i) {

@@ -37,8 +37,9 @@ struct Attribution {
   std::string recording, recipe;
   bool measured = false;
   std::vector<std::string> routers;
-  double kl = 0.0;              ///< predicted, of all groups: the parts add up to it
-  double gain_and_flips = 0.0;  ///< predicted KL that no group owns: gain and flips, not in `kl`
+  double kl = 0.0;  ///< predicted, of all groups: the parts add up to it
+  double gain_and_flips =
+      0.0;  ///< predicted KL that no group owns, not in `kl`: flips (gains are in the parts)
   double measured_kl = 0.0;
   std::vector<Blame> blames;  ///< largest predicted KL first
   /// Kendall's tau of prediction and measurement; `naive`: of the operands' NSR and

@@ -29,6 +29,7 @@ std::vector<Pair> operand_pairs(const Forecast& f) {
   }
   std::vector<Pair> pairs;
   for (const auto& o : f.predicted->operands) {
+    if (o.figures.exact) continue;  // the rounding itself: nothing is predicted
     const auto at = measured.find(o.tensor + "|" + std::to_string(o.expert) +
                                   (o.role == simulator::Role::weight ? "w" : "x"));
     if (at == measured.end()) continue;

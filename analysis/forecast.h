@@ -17,6 +17,7 @@ namespace assay::analysis {
 struct Forecast {
   std::string recipe;
   std::optional<simulator::Prediction> predicted;
+  double statistics_seconds = 0.0;  ///< of the statistics of operands that no recipe before had
   std::optional<simulator::Measurement> measured;
 };
 
@@ -27,7 +28,7 @@ struct NetworkReport {
   std::uint64_t tokens = 0;
   double clean_loss = 0.0;
   double response_seconds = 0.0;    ///< of the pass that all predictions share; 0: none was made
-  double statistics_seconds = 0.0;  ///< of the block statistics of all recipes' block shapes
+  double statistics_seconds = 0.0;  ///< the forecasts' together
   int samples = 0;
   std::vector<simulator::ChannelProfile> channels;  ///< of the clean execution
   std::vector<simulator::ExpertDiversity> experts;  ///< likewise

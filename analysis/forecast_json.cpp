@@ -119,8 +119,8 @@ Json predicted_json(const simulator::Prediction& p) {
   return {{"loss",
            {{"change", l.change},
             {"uncertainty", l.uncertainty},
+            {"first_order", l.first_order},
             {"second_order", l.second_order},
-            {"gain", l.gain},
             {"flips", l.flips},
             {"p01", l.p01},
             {"p05", l.p05},
@@ -153,7 +153,8 @@ Json predicted_json(const simulator::Prediction& p) {
                                           {"role", simulator::name(o.role)},
                                           {"gain", o.figures.gain},
                                           {"nsr", o.figures.nsr},
-                                          {"uncertainty", o.figures.nsr_uncertainty}};
+                                          {"uncertainty", o.figures.nsr_uncertainty},
+                                          {"exact", o.figures.exact}};
                             })},
           {"linears", list(p.linears,
                            [](const simulator::LinearPrediction& v) {
@@ -181,6 +182,7 @@ Json to_json(const NetworkReport& report) {
     if (f.predicted) {
       j["predicted"] = predicted_json(*f.predicted);
       j["predicted"]["seconds"] = f.predicted->seconds;
+      j["predicted"]["statistics_seconds"] = f.statistics_seconds;
     }
     if (f.measured) {
       j["measured"] = measured_json(*f.measured);
@@ -227,8 +229,9 @@ std::string to_text(const NetworkReport& report) {
     text += fmt::format("\n{}\n", f.recipe);
     if (f.predicted) {
       const auto& l = f.predicted->loss;
-      text += fmt::format("  predicted  loss {:+.5f} +- {:.5f}  KL {:.5f}  {:.4f} s\n", l.change,
-                          l.uncertainty, l.kl, f.predicted->seconds);
+      text += fmt::format(
+          "  predicted  loss {:+.5f} +- {:.5f}  KL {:.5f}  {:.4f} s (statistics {:.4f} s)\n",
+          l.change, l.uncertainty, l.kl, f.predicted->seconds, f.statistics_seconds);
     }
     if (f.measured) {
       const auto& l = f.measured->loss;

@@ -29,8 +29,7 @@ NetworkRun::NetworkRun(const simulator::Recording& recording,
   report_.use = simulator::utilisation(graph_, clean_);
 }
 
-void NetworkRun::prepare(int samples, const std::vector<simulator::Recipe>& recipes,
-                         simulator::Grouping grouping) {
+void NetworkRun::prepare(int samples, simulator::Grouping grouping) {
   const auto groups =
       simulator::operand_groups(graph_, clean_, grouping).size() + graph_.routers.size();
   Progress progress("responses", static_cast<std::int64_t>(groups));
@@ -40,16 +39,19 @@ void NetworkRun::prepare(int samples, const std::vector<simulator::Recipe>& reci
   report_.response_seconds = responses.seconds;
   report_.samples = samples;
   predictor_ = std::make_unique<simulator::Predictor>(graph_, clean_, std::move(responses));
-  const auto begin = std::chrono::steady_clock::now();
-  for (const auto& recipe : recipes) predictor_->prepare(recipe, options_);
-  report_.statistics_seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
 void NetworkRun::add(const simulator::Recipe& recipe, bool predict, bool measure) {
   analysis::Forecast f;
   f.recipe = recipe.name;
-  if (predict) f.predicted = predictor_->predict(recipe, options_);
+  if (predict) {
+    const auto begin = std::chrono::steady_clock::now();
+    predictor_->prepare(recipe, options_);
+    f.statistics_seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    report_.statistics_seconds += f.statistics_seconds;
+    f.predicted = predictor_->with_contributions(recipe, options_);
+  }
   if (measure) f.measured = simulator::measure(graph_, clean_, recipe, options_, {}, extra_);
   report_.forecasts.push_back(std::move(f));
 }

@@ -19,8 +19,7 @@ class NetworkRun {
   NetworkRun(const simulator::Recording& recording, const simulator::ReplayOptions& options,
              const simulator::MeasureOptions& extra = {});
   /// The pass that predictions share, with progress on a terminal.
-  void prepare(int samples, const std::vector<simulator::Recipe>& recipes,
-               simulator::Grouping grouping = simulator::Grouping::by_name);
+  void prepare(int samples, simulator::Grouping grouping = simulator::Grouping::by_name);
   void add(const simulator::Recipe& recipe, bool predict, bool measure);
   [[nodiscard]] const analysis::NetworkReport& report() const { return report_; }
   [[nodiscard]] const simulator::Graph& graph() const { return graph_; }

@@ -29,7 +29,7 @@ ExitCode run(const Options& options) {
   options.outputs.require_writable();
   const simulator::Recording recording = open_recording(options.recording);
   NetworkRun network(recording, {.seed = options.seed});
-  network.prepare(options.samples, {});
+  network.prepare(options.samples);
   const auto rows =
       analysis::ablate(network.graph(), network.predictor(), classes, network.options());
   if (rows.empty()) {

@@ -29,9 +29,8 @@ ExitCode run(const Options& options) {
   options.outputs.require_writable();
   const simulator::Recording recording = open_recording(options.recording);
   NetworkRun network(recording, {.seed = options.seed});
-  network.prepare(
-      options.samples, {recipe},
-      options.by_expert ? simulator::Grouping::by_expert : simulator::Grouping::by_name);
+  network.prepare(options.samples, options.by_expert ? simulator::Grouping::by_expert
+                                                     : simulator::Grouping::by_name);
   for (const std::string& part : options.without) {
     bool found = false;
     for (const auto& g : network.predictor().responses().groups) {

@@ -63,7 +63,7 @@ ExitCode run_network(const Options& options, const simulator::Recording& recordi
                                                         : simulator::Products::exact,
                                         .learning_rate = options.learning_rate};
   NetworkRun network(recording, {.seed = options.seed, .step = options.step}, extra);
-  if (predict) network.prepare(options.samples, recipes);
+  if (predict) network.prepare(options.samples);
   analysis::Report report;
   report.environment = environment(command_of(options));
   report.seed = options.seed;
@@ -167,7 +167,7 @@ Action declare_replay(CLI::App& app) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_flag("--predict", options->predict,
-               "predict the whole network under each recipe, quantizing nothing");
+               "predict the whole network under each recipe, executing nothing under it");
   app.add_flag("--measure", options->measure,
                "execute the whole network under each recipe, from the tokens");
   app.add_flag("--both", options->both, "predict and measure, and compare");

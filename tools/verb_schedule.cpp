@@ -106,7 +106,7 @@ ExitCode run(const Options& options) {
   plan.limits = options.limits;
   for (const auto& recording : recordings) {
     NetworkRun network(recording, {.seed = options.seed});
-    network.prepare(options.samples, {recipe});
+    network.prepare(options.samples);
     plan.use.emplace_back(
         network.graph().training_step,
         simulator::utilisation(

@@ -75,6 +75,7 @@ struct PredictedOperand {
   /// of the noise, and for those, where the scale is chosen by the error, that of the assumption of
   /// normal blocks (5 %).
   double nsr_uncertainty = 0.0;
+  bool exact = false;  ///< of the rounding itself (operand_errors.h), not of statistics
 };
 
 /// What `format` does to a tensor of these statistics (of the format's block shape; of any shape

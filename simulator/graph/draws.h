@@ -2,13 +2,33 @@
 #pragma once
 // Random words of predictions. Private to them.
 
+#include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <random>
 #include <vector>
 
 namespace assay::simulator {
 
-inline constexpr int kDraws = 48;  ///< of the noise of a token
+inline constexpr std::size_t kDraws = 16;  ///< of all that is random in a prediction
+
+/// Which sample of a group's answer a draw has, and its sign.
+struct Pick {
+  std::size_t sample;
+  double sign;
+};
+/// Draws of one group go through its samples in turn, from a start and with signs of its own
+/// (SplitMix64, Steele, Lea and Flood 2014), so that every sample is used as often as the others.
+inline Pick pick(std::size_t group, std::size_t draw, std::size_t samples) {
+  const auto mix = [](std::uint64_t z) {
+    z += 0x9E3779B97F4A7C15U;
+    z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9U;
+    z = (z ^ (z >> 27U)) * 0x94D049BB133111EBU;
+    return z ^ (z >> 31U);
+  };
+  const std::uint64_t signs = mix(2 * group);
+  return {(draw + mix(2 * group + 1)) % samples, (signs >> draw & 1U) != 0 ? 1.0 : -1.0};
+}
 
 /// Standard normal and uniform words, the same for every token: predictions are deterministic.
 struct Words {
@@ -41,5 +61,20 @@ class Draws {
   const double* uniform_ = words().uniform.data();
   std::size_t n_, u_;
 };
+
+inline double mean(const std::vector<double>& v) {
+  double sum = 0;
+  for (const double x : v) sum += x;
+  return v.empty() ? 0 : sum / static_cast<double>(v.size());
+}
+
+/// Standard deviation of one more value about the mean of these.
+inline double spread(const std::vector<double>& v) {
+  const double m = mean(v);
+  double sum = 0;
+  for (const double x : v) sum += (x - m) * (x - m);
+  const auto n = static_cast<double>(v.size());
+  return std::sqrt(sum / (n - 1) * (1 + 1 / n));
+}
 
 }  // namespace assay::simulator

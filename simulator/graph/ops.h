@@ -13,6 +13,8 @@
 
 namespace assay::simulator {
 
+using MatrixF = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
 /// How a router turns logits into chosen experts and their factors.
 struct Gate {
   int k = 1;

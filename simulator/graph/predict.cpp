@@ -59,13 +59,17 @@ Predictor::Predictor(const Graph& graph, const Forward& clean, Responses respons
     : graph_(graph),
       clean_(clean),
       responses_(std::move(responses)),
-      probability_(log_softmax(clean.values[graph.logits]).array().exp().matrix()) {
+      probability_(log_softmax(clean.values[graph.logits]).array().exp().matrix()),
+      linearization_(graph, clean),
+      errors_(graph, clean) {
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const bool counts = graph.nodes[i].kind == OpKind::linear && clean.values[i].rows() > 0;
     columns_.push_back(counts ? columns(i) : Columns{});
   }
-  find_boundaries();
-  find_sums();
+  for (const std::size_t top : graph.routers) {
+    const GraphNode& n = graph.nodes[top];
+    space_.push_back(selection_space(clean.values[n.inputs[0]], n.gate.score, n.gate.bias));
+  }
 }
 
 Predictor::Columns Predictor::columns(std::size_t node) const {
@@ -73,38 +77,25 @@ Predictor::Columns Predictor::columns(std::size_t node) const {
   const Matrix& w = graph_.nodes[node].weight;
   Columns c;
   c.weight = power_shares(w);
-  c.activation = power_shares(x);
-  const double output = clean_.values[node].squaredNorm();
-  c.power = output > 0 ? x.squaredNorm() * w.squaredNorm() / output : 0;
-  c.spread_weight = spread_of(x, w.rows());
-  c.spread_activation = spread_of(w, x.rows());
+  c.output = clean_.values[node].squaredNorm();
+  c.power = c.output > 0 ? x.squaredNorm() * w.squaredNorm() / c.output : 0;
+  c.spread = spread_of(w, x.rows());
   return c;
 }
 
-Predictor::Coefficients Predictor::coefficients(std::size_t node, const PredictedOperand& weight,
-                                                const PredictedOperand& activation) const {
-  const Columns& c = columns_[node];
-  return {c.power * overlap(weight.columns, c.activation),
-          c.power * overlap(activation.columns, c.weight),
-          c.power * overlap(weight.columns, activation.columns)};
-}
-
-const BlockStatistics& Predictor::statistics(std::size_t node, Role role,
-                                             const OperandFormat& format) {
+const BlockStatistics& Predictor::statistics(std::size_t node, const OperandFormat& format) {
   const formats::BlockShape block = format.block ? format.block->block : formats::BlockShape{0, 0};
   const GraphNode& n = graph_.nodes[node];
-  const std::size_t value = role == Role::weight ? node : n.inputs[0];
   const int turn = format.hadamard * 2 + (format.random_signs ? 1 : 0);
-  const auto key =
-      std::make_tuple(value, n.expert, static_cast<int>(role), block.rows, block.cols, turn);
+  const auto key = std::make_tuple(n.inputs[0], n.expert, block.rows, block.cols, turn);
   const auto found = statistics_.find(key);
   if (found != statistics_.end()) return found->second;
-  const Matrix x = role == Role::weight ? n.weight : linear_input(graph_, clean_, node);
-  return statistics_[key] = block_statistics(turned(x, format), block);
+  return statistics_[key] =
+             block_statistics(turned(linear_input(graph_, clean_, node), format), block);
 }
 
-PredictedOperand Predictor::figures(std::size_t node, Role role, const OperandFormat& format) {
-  PredictedOperand out = predict_operand(statistics(node, role, format), format);
+PredictedOperand Predictor::activation(std::size_t node, const OperandFormat& format) {
+  PredictedOperand out = predict_operand(statistics(node, format), format);
   if (format.hadamard == 0 || runs_down(format)) return out;
   // Undoing the transform spreads a group's noise evenly over it.
   const auto n = static_cast<std::size_t>(format.hadamard);
@@ -117,11 +108,17 @@ PredictedOperand Predictor::figures(std::size_t node, Role role, const OperandFo
 }
 
 void Predictor::prepare(const Recipe& recipe, const ReplayOptions& options) {
+  const OneThread one;
   for (const auto& group : responses_.groups) {
     for (const std::size_t node : group.nodes) {
       const Treatment t = node_treatment(graph_.nodes[node], recipe, options);
       const OperandFormat& format = group.role == Role::weight ? t.weight : t.activation;
-      if (quantizes(format, recipe)) (void)figures(node, group.role, format);
+      if (!quantizes(format, recipe)) continue;
+      if (errors_.known(node, group.role)) {
+        (void)errors_.of(node, group.role, format, options.seed);
+      } else {
+        (void)activation(node, format);
+      }
     }
   }
 }
@@ -130,6 +127,8 @@ void Predictor::price(const Recipe& recipe, const ReplayOptions& options, const 
                       Prediction& out) {
   nsr_.assign(responses_.groups.size(), 0.0);
   gain_.assign(responses_.groups.size(), 1.0);
+  shift_ = OperandShift(graph_.nodes.size());
+  known_.assign(responses_.groups.size(), false);
   // Activations, priced once: their place in the list of operands.
   std::map<std::pair<std::size_t, int>, std::size_t> shared;
   for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
@@ -139,16 +138,22 @@ void Predictor::price(const Recipe& recipe, const ReplayOptions& options, const 
       const std::size_t node = group.nodes[i];
       const GraphNode& n = graph_.nodes[node];
       const Treatment t = node_treatment(n, recipe, options);
-      const OperandFormat& format = group.role == Role::weight ? t.weight : t.activation;
-      if (!quantizes(format, recipe)) continue;
-      const std::pair<std::size_t, int> value{n.inputs[0], n.expert};
       const bool weight = group.role == Role::weight;
+      const OperandFormat& format = weight ? t.weight : t.activation;
+      if (!quantizes(format, recipe)) continue;
       std::size_t at = out.operands.size();
-      if (weight || shared.try_emplace(value, at).second) {
-        out.operands.push_back({n.id, weight ? n.weight_name : graph_.nodes[n.inputs[0]].id, node,
-                                n.expert, group.role, figures(node, group.role, format)});
+      known_[g] = errors_.known(node, group.role);
+      const OperandError* error =
+          known_[g] ? &errors_.of(node, group.role, format, options.seed) : nullptr;
+      if (error != nullptr) (weight ? shift_.weight : shift_.input)[node] = &error->error;
+      if (weight) {
+        out.operands.push_back({n.id, n.weight_name, node, n.expert, group.role, error->figures});
+      } else if (const auto [read, fresh] = shared.try_emplace({n.inputs[0], n.expert}, at);
+                 fresh) {
+        out.operands.push_back({n.id, graph_.nodes[n.inputs[0]].id, node, n.expert, group.role,
+                                error != nullptr ? error->figures : activation(node, format)});
       } else {
-        at = shared[value];
+        at = read->second;
       }
       const PredictedOperand& priced = out.operands[at].figures;
       nsr_[g] += group.share[i] * priced.nsr;
@@ -185,18 +190,19 @@ void Predictor::linears(Prediction& out) const {
     if (clean_.values[i].rows() == 0) continue;
     const PredictedOperand& w = *pair.weight;
     const PredictedOperand& x = *pair.activation;
-    const Coefficients c = coefficients(i, w, x);
+    const Columns& c = columns_[i];
+    const OwnError& own = tangent_.own[i];
     LinearPrediction p;
     p.op = graph_.nodes[i].id;
-    const double from_weight = c.weight * square(x.gain) * w.nsr;
-    const double from_activation = c.activation * square(w.gain) * x.nsr;
-    p.nsr = from_weight + from_activation + c.both * w.nsr * x.nsr;
+    const bool known = shift_.input[i] != nullptr || x.nsr == 0;
+    const double from_known =
+        c.output > 0 ? (own.power - square(own.along) / c.output) / c.output : 0;
+    const double from_activation =
+        known ? 0 : c.power * overlap(x.columns, c.weight) * square(w.gain) * x.nsr;
+    p.nsr = (known ? 1 : square(x.gain)) * from_known + from_activation +
+            c.power * overlap(w.columns, x.columns) * w.nsr * x.nsr;
     p.white = square(x.gain) * w.nsr + square(w.gain) * x.nsr + w.nsr * x.nsr;
-    if (p.nsr > 0) {
-      p.uncertainty = std::hypot(from_weight * columns_[i].spread_weight,
-                                 from_activation * columns_[i].spread_activation) /
-                      p.nsr;
-    }
+    if (p.nsr > 0) p.uncertainty = from_activation * c.spread / p.nsr;
     out.linears.push_back(std::move(p));
   }
 }
@@ -207,31 +213,13 @@ Prediction Predictor::predict(const Recipe& recipe, const ReplayOptions& options
   const auto begin = std::chrono::steady_clock::now();
   Prediction out;
   price(recipe, options, filter, out);
+  tangent_ = linearization_.along(shift_);
   linears(out);
+  find_output();
   routers(out);
   loss(out);
+  values(out);
   naive(out);
-  for (std::size_t w = 0; w < responses_.watched.size(); ++w) {
-    ValuePrediction v{graph_.nodes[responses_.watched[w]].id, 0.0};
-    for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
-      v.nsr += nsr_[g] * responses_.noise[g].value_nsr[w];
-    }
-    for (std::size_t r = 0; r < out.routers.size(); ++r) {
-      v.nsr += out.routers[r].flip_rate * responses_.flips[r].value_nsr[w];
-    }
-    if (responses_.watched[w] == graph_.logits) v.nsr += gain_nsr_;
-    out.values.push_back(std::move(v));
-  }
-  for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
-    if (nsr_[g] == 0) continue;
-    Contribution c;
-    c.group = responses_.groups[g].name;
-    c.nsr = nsr_[g];
-    c.kl = nsr_[g] * responses_.noise[g].kl;
-    for (const double power : responses_.noise[g].logit_power)
-      c.variance.push_back(nsr_[g] * power);
-    out.contributions.push_back(std::move(c));
-  }
   out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return out;
 }

@@ -1,43 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// What a recipe will do to a recorded network, computed without quantizing or executing anything
-// under it: block statistics price each operand (block_statistics.h), the responses of the network
-// (responses.h) carry the price to the routers and the loss.
+// What a recipe will do to a recorded network, computed without executing anything under it. No
+// product sees a rounded operand. Weights and activations differ: the rounding of a weight is one
+// fixed matrix dW, known before any token (operand_errors.h), and the derivative of the network
+// along it (tangent.h) is one pass in high precision; what an activation is rounded to depends on
+// all that came before it, so only its statistics are known (block_statistics.h), and random noise
+// stands in (responses.h).
 //
-//   linear output   NSR = c_w v_w + c_x v_x + c_wx v_w v_x, v the NSR of an operand. With n_w(k)
-//   and
-//                   n_x(k) the shares of an operand's noise in column k (block_statistics.h),
-//                   p_w(k) and p_x(k) those of its power, P = ||W||^2 ||X||^2 / ||Y||^2: c_w = P
-//                   sum_k n_w(k) p_x(k), c_x = P sum_k n_x(k) p_w(k), c_wx = P sum_k n_w(k) n_x(k).
-//                   White noise would have c = 1. Errors of different columns are taken as
-//                   uncorrelated; of one rounding they are not where inputs are: uncertainty^2 = 2
-//                   sum_{j != k} H_jk^2 / (rows (tr H)^2), H = X^T X and W's rows for the error of
-//                   W, H = W^T W and X's rows for that of X, each weighted by its part of the
-//                   noise.
-// With v_g the NSR and a_g the gain of operand group g (means over its tensors, weighted by their
-// share of the group's output), and independent groups:
-//   router logits   Cov(ds_t) = sum_g v_g R_g R_g^T + m m^T, m = sum_g (a_g - 1) G_g, per token,
-//                   plus the flips before
-//   flip            draws of ds_t over the experts next to the boundary (4 of the chosen, 4 of the
+//   linear output   with E = x dW^T and a, v the gain and NSR of an operand, the activation's taken
+//                   as independent of dW:
+//                   NSR = a_x^2 (||E||^2 - <E, y>^2 / ||y||^2) / ||y||^2 + a_w^2 c_x v_x
+//                         + c_wx v_w v_x
+//                   With n_w(k) and n_x(k) the shares of an operand's noise in column k, p_w(k) and
+//                   p_x(k) those of its power, P = ||W||^2 ||x||^2 / ||y||^2:
+//                   c_x = P sum_k n_x(k) p_w(k), c_wx = P sum_k n_w(k) n_x(k). White noise would
+//                   have c = 1. The activation's errors of different columns are taken as
+//                   uncorrelated; of one rounding they are not where the weight's columns are:
+//                   uncertainty^2 = 2 sum_{j != k} H_jk^2 / (rows (tr H)^2), H = W^T W, weighted by
+//                   the activation's part of the noise.
+// With m the answer of the network to all dW at once plus sum_g (a_g - 1) G_g over the groups of
+// activations, v_g the NSR of a group of activations, independent of each other:
+//   router logits   mean shift m + sum_l p_l F_l, F_l the answer to a flip of the token at the
+//                   earlier router l, and noise of covariance sum_g v_g R_g R_g^T per token
+//   flip            draws of that over the experts next to the boundary (4 of the chosen, 4 of the
 //                   others) pass the score and the bias and are ranked; p_t is the share that
-//                   differ, and 0 without draws where no flip came before and every margin, less
-//                   the gain part, is more than 6 standard deviations of its difference (no score
-//                   moves further than its logit)
+//                   differ: 0 or 1 where nothing is random, and 0 without draws where no flip came
+//                   before and every margin, less m, is more than 6 standard deviations of its
+//                   difference (no score moves further than its logit)
 //   cascade         a token that router l flips with probability p adds its measured answer to that
 //                   flip with probability p; other tokens' flips add noise of their mean square
 //   load            clean load moved by the draws
-//   loss change     sum_g v_g E_g + sum_g (a_g - 1) dL/da_g + sum_l sum_t p_lt dL_lt
-//   KL              sum_g v_g K_g + 1/2 m^T H m + flips, H = diag p - p p^T of the final softmax
-// Uncertainty of a loss change: the first-order term of the noise, which has mean zero over noises
-// but not for the one rounding that a recipe makes: sqrt(sum_g v_g (dL/dd)^2).
+//   loss change     sum_t (p - target) . m_t + 1/2 m^T H m + sum_g v_g E_g + sum_w v_w (E_w - K_w)
+//                   + sum_l sum_t p_lt dL_lt + what flips and m are together,
+//                   sum_t f^T H m + 1/2 (f^T H f - sum_l p_lt^2 f_l^T H f_l), f = sum_l p_lt f_l
+//                   the answers of the token's final logits; H = diag p - p p^T of the final
+//                   softmax, w the groups of weights, of which E - K is the second order of the
+//                   network before the softmax
+//   KL              1/2 m^T H m + sum_g v_g K_g + flips, with the same joint part
+// Uncertainty of a loss change: the first-order term of the activations' noise, which has mean zero
+// over noises but not for the one rounding that a recipe makes, and that of which tokens flip.
 
 #include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "simulator/graph/operand_errors.h"
 #include "simulator/graph/recipe_operands.h"
 #include "simulator/graph/responses.h"
+#include "simulator/graph/tangent.h"
 
 namespace assay::simulator {
 
@@ -71,7 +82,7 @@ struct RouterPrediction {
 
 struct LossPrediction {
   double change = 0.0, uncertainty = 0.0;
-  double second_order = 0.0, gain = 0.0, flips = 0.0;  ///< parts of change
+  double first_order = 0.0, second_order = 0.0, flips = 0.0;  ///< parts of change
   double kl = 0.0;
   double kl_uncertainty = 0.0;  ///< absolute: spread of the flips' part over which tokens flip
   double held_kl = 0.0;         ///< the part without flips: every token keeps its experts
@@ -79,7 +90,9 @@ struct LossPrediction {
   double white_kl = 0.0;  ///< naive: final logits with white noise of the summed weight NSR
 };
 
-/// Part of a group in what is predicted; parts of one column add up.
+/// Part of a group in what is predicted with experts held; parts of one column add up to it. The
+/// errors of weights are one sum m = sum_g m_g, so a part of a square, <m_g, m>, can be negative:
+/// an error that undoes part of the others'.
 struct Contribution {
   std::string group;
   double nsr = 0.0;              ///< of the operands
@@ -97,7 +110,7 @@ struct Prediction {
   std::vector<LinearPrediction> linears;
   std::vector<RouterPrediction> routers;
   std::vector<ValuePrediction> values;
-  std::vector<Contribution> contributions;
+  std::vector<Contribution> contributions;  ///< where they were asked for
   LossPrediction loss;
   double seconds = 0.0;
 };
@@ -106,8 +119,8 @@ struct Prediction {
 /// all.
 using GroupFilter = std::function<bool(const OperandGroup&)>;
 
-/// Predicts recipes for one network; keeps the block statistics of every tensor and block shape it
-/// has met, so that a further recipe reads no tensor.
+/// Predicts recipes for one network; keeps the block statistics of every activation and block shape
+/// and the error of every weight and format it has met, so that a further recipe reads no tensor.
 class Predictor {
  public:
   Predictor(const Graph& graph, const Forward& clean, Responses responses);
@@ -115,59 +128,67 @@ class Predictor {
   void prepare(const Recipe& recipe, const ReplayOptions& options);
   [[nodiscard]] Prediction predict(const Recipe& recipe, const ReplayOptions& options,
                                    const GroupFilter& filter = {});
+  /// The prediction with every group's part: one derivative more for each group of weights.
+  [[nodiscard]] Prediction with_contributions(const Recipe& recipe, const ReplayOptions& options,
+                                              const GroupFilter& filter = {});
   [[nodiscard]] const Responses& responses() const { return responses_; }
 
  private:
   /// Of one linear: its operands' powers by column.
   struct Columns {
-    std::vector<double> weight, activation;               ///< shares of ||W||^2 and ||X||^2
-    double power = 0.0;                                   ///< P
-    double spread_weight = 0.0, spread_activation = 0.0;  ///< uncertainty of either error alone
+    std::vector<double> weight;  ///< shares of ||W||^2
+    double output = 0.0;         ///< ||y||^2
+    double power = 0.0;          ///< P
+    double spread = 0.0;         ///< relative uncertainty of the activation's part
   };
-  struct Coefficients {
-    double weight = 1.0, activation = 1.0, both = 1.0;
-  };
-  /// What a recipe needs of a group's answer, summed once: sums over tokens and samples.
-  struct GroupSums {
-    std::vector<double> token_loss_square;  ///< mean over samples, by token
-    double loss_square = 0, gain_loss = 0, gain_along = 0;
-  };
-  const BlockStatistics& statistics(std::size_t node, Role role, const OperandFormat& format);
-  PredictedOperand figures(std::size_t node, Role role, const OperandFormat& format);
+  const BlockStatistics& statistics(std::size_t node, const OperandFormat& format);
+  PredictedOperand activation(std::size_t node, const OperandFormat& format);
   void price(const Recipe& recipe, const ReplayOptions& options, const GroupFilter& filter,
              Prediction& out);
   void linears(Prediction& out) const;
-  /// Of one router: per token its experts, best first, as far as they can change sides, and the
-  /// covariance of their logits' noise from each group at NSR 1 (lower triangle, row by row).
-  struct Boundary {
-    int first = 0, last = 0;                     ///< ranks [first, last) are next to the boundary
-    Matrix space;                                ///< clean, of all experts
-    std::vector<int> order;                      ///< [token][rank below last]
-    std::vector<std::vector<float>> covariance;  ///< [group]: [token][packed]; empty: no noise
-  };
-  void find_boundaries();
-  void find_sums();
-  void routers(Prediction& out) const;
+  void routers(Prediction& out);
+  RouterPrediction router(std::size_t r, std::vector<std::vector<double>>& rates);
+  [[nodiscard]] MatrixF moved_logits(std::size_t draw, std::size_t r, const MatrixF& known,
+                                     const std::vector<double>& rates) const;
+  /// Adds the random groups' answer at a router in one draw.
+  void add_noise(std::size_t draw, std::size_t router, MatrixF& to) const;
+  void find_output();
   void loss(Prediction& out);
+  /// The parts of the loss that differ from draw to draw; `even`: what every draw has, by token.
+  void draw_losses(Prediction& out, const std::vector<double>& even);
+  /// What a token's own flips do in one draw to its loss, its KL and its final logits: the growth
+  /// of the square of their change and its product with the clean ones.
+  struct TokenFlips {
+    double loss = 0.0, kl = 0.0, power = 0.0, along = 0.0;
+  };
+  [[nodiscard]] TokenFlips token_flips(std::size_t draw, std::size_t token) const;
+  void values(Prediction& out) const;
+  /// H of token t's final softmax times d.
+  [[nodiscard]] Eigen::RowVectorXd curved(std::size_t token, const Eigen::RowVectorXd& d) const;
   void naive(Prediction& out) const;
   [[nodiscard]] Columns columns(std::size_t node) const;
-  /// c of two operands' noise at a linear.
-  [[nodiscard]] Coefficients coefficients(std::size_t node, const PredictedOperand& weight,
-                                          const PredictedOperand& activation) const;
+  /// m of a router's logits: tokens x experts.
+  [[nodiscard]] Matrix shift(const Tangent& tangent, std::size_t router) const;
+  [[nodiscard]] bool random(std::size_t group) const { return nsr_[group] > 0 && !known_[group]; }
 
   const Graph& graph_;
   const Forward& clean_;
   Responses responses_;
   Matrix probability_;  ///< of the final softmax
-  std::map<std::tuple<std::size_t, int, int, std::int64_t, std::int64_t, int>, BlockStatistics>
-      statistics_;  ///< of transformed values where the format has a Hadamard transform
-  std::vector<Boundary> boundaries_;      ///< by router
-  std::vector<Columns> columns_;          ///< by op
-  std::vector<GroupSums> sums_;           ///< by group
-  Matrix gain_product_, gain_curvature_;  ///< groups x groups: of the gain parts of the logits
-  std::vector<double> nsr_, gain_;        ///< by group, of the recipe being predicted
-  std::vector<double> operand_nsr_;       ///< by group: mean NSR of its operands
-  double gain_nsr_ = 0.0;                 ///< of the final logits, from gain
+  Linearization linearization_;
+  OperandErrors errors_;
+  std::map<std::tuple<std::size_t, int, std::int64_t, std::int64_t, int>, BlockStatistics>
+      statistics_;             ///< of transformed values where the format has a Hadamard transform
+  std::vector<Matrix> space_;  ///< by router: its clean selection space
+  std::vector<Columns> columns_;  ///< by op
+  // Of the recipe being predicted:
+  std::vector<double> nsr_, gain_;                ///< by group: means over its operands
+  std::vector<bool> known_;                       ///< by group: its rounding error is
+  OperandShift shift_;                            ///< the known errors
+  Tangent tangent_;                               ///< along all of them
+  Matrix output_, curved_;                        ///< m of the final logits, and H m
+  std::vector<std::vector<std::uint8_t>> flips_;  ///< [router][draw * tokens + token]
+  double output_nsr_ = 0.0;  ///< of the final logits, from m and the token's own flips
 };
 
 }  // namespace assay::simulator

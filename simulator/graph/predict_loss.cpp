@@ -26,123 +26,147 @@ std::array<double, 5> quantiles_of(std::vector<float>& v, const std::array<doubl
 
 }  // namespace
 
-void Predictor::find_sums() {
-  const std::size_t tokens = graph_.token_count();
-  const auto groups = static_cast<std::int64_t>(responses_.groups.size());
+void Predictor::find_output() {
   const Matrix& logits = clean_.values[graph_.logits];
-  gain_product_ = gain_curvature_ = Matrix::Zero(groups, groups);
-  for (const Response& answer : responses_.noise) {
-    GroupSums s;
-    s.token_loss_square.assign(tokens, 0.0);
-    for (const auto& sample : answer.token_loss) {
-      double sum = 0;
-      for (std::size_t t = 0; t < tokens; ++t) {
-        sum += sample[t];
-        s.token_loss_square[t] += static_cast<double>(sample[t]) * sample[t] / responses_.samples;
-      }
-      s.loss_square += sum * sum / responses_.samples;
-    }
-    for (const auto change : answer.gain_token_loss) s.gain_loss += change;
-    if (answer.gain_output.size() > 0)
-      s.gain_along = answer.gain_output.cast<double>().cwiseProduct(logits).sum();
-    sums_.push_back(std::move(s));
+  const MatrixF& d = tangent_.values[graph_.logits];
+  output_ = d.size() > 0 ? d.cast<double>().eval() : Matrix::Zero(logits.rows(), logits.cols());
+  for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
+    if (random(g)) output_ += (gain_[g] - 1) * responses_.noise[g].gain_output.cast<double>();
   }
-  // H = diag q - q q^T of every token's softmax q.
-  for (std::int64_t g = 0; g < groups; ++g) {
-    const MatrixF& of = responses_.noise[static_cast<std::size_t>(g)].gain_output;
-    if (of.size() == 0) continue;
-    const Matrix a = of.cast<double>();
-    Matrix weighted = a.cwiseProduct(probability_);
-    const Eigen::VectorXd mean = weighted.rowwise().sum();
-    weighted -= mean.asDiagonal() * probability_;
-    for (std::int64_t h = 0; h <= g; ++h) {
-      const MatrixF& other = responses_.noise[static_cast<std::size_t>(h)].gain_output;
-      if (other.size() == 0) continue;
-      const Matrix b = other.cast<double>();
-      gain_product_(g, h) = gain_product_(h, g) = a.cwiseProduct(b).sum();
-      gain_curvature_(g, h) = gain_curvature_(h, g) = weighted.cwiseProduct(b).sum();
-    }
-  }
+  curved_ = output_.cwiseProduct(probability_);
+  const Eigen::VectorXd mean = curved_.rowwise().sum();
+  curved_ -= mean.asDiagonal() * probability_;
+}
+
+Eigen::RowVectorXd Predictor::curved(std::size_t token, const Eigen::RowVectorXd& d) const {
+  const auto p = probability_.row(static_cast<std::int64_t>(token));
+  return p.cwiseProduct(d) - p.dot(d) * p;
 }
 
 void Predictor::loss(Prediction& out) {
   LossPrediction& p = out.loss;
   const std::size_t tokens = graph_.token_count();
   const auto count = static_cast<double>(tokens);
-  std::vector<double> even(tokens, 0.0);
-  std::vector<double> variance(tokens, 0.0);
-  double realised = 0;  // variance of the mean token change
+  std::vector<double> even(tokens, 0.0);  // of every draw
+  for (std::size_t t = 0; t < tokens; ++t) {
+    const auto row = static_cast<std::int64_t>(t);
+    const double first =
+        probability_.row(row).dot(output_.row(row)) - output_(row, graph_.targets[t]);
+    const double second = curved_.row(row).dot(output_.row(row)) / 2;
+    even[t] = first + second;
+    p.first_order += first / count;
+    p.kl += second / count;
+  }
+  p.second_order = p.kl;
   for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
-    const Response& answer = responses_.noise[g];
-    const double moved = gain_[g] - 1;
-    if (moved != 0) {
-      for (std::size_t t = 0; t < tokens; ++t) even[t] += moved * answer.gain_token_loss[t];
-      p.gain += moved * sums_[g].gain_loss / count;
-    }
     if (nsr_[g] == 0) continue;
+    const Response& answer = responses_.noise[g];
+    if (!random(g)) {  // its part in H is exact and already counted
+      const double before_softmax = nsr_[g] * (answer.loss_even - answer.kl);
+      p.second_order += before_softmax;
+      for (double& e : even) e += before_softmax;
+      continue;
+    }
     p.second_order += nsr_[g] * answer.loss_even;
     p.kl += nsr_[g] * answer.kl;
-    for (std::size_t t = 0; t < tokens; ++t) {
-      even[t] += nsr_[g] * answer.token_loss_even[t];
-      variance[t] += nsr_[g] * sums_[g].token_loss_square[t];
-    }
-    realised += nsr_[g] * sums_[g].loss_square / (count * count);
+    for (std::size_t t = 0; t < tokens; ++t) even[t] += nsr_[g] * answer.token_loss_even[t];
   }
-  // The gain part m of the logits' change, and of it what is not growth of the logits.
-  double curvature = 0;
-  double power = 0;
-  double along = 0;
-  for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
-    if (gain_[g] == 1) continue;
-    along += (gain_[g] - 1) * sums_[g].gain_along;
-    for (std::size_t h = 0; h < responses_.groups.size(); ++h) {
-      const auto i = static_cast<std::int64_t>(g);
-      const auto j = static_cast<std::int64_t>(h);
-      curvature += (gain_[g] - 1) * (gain_[h] - 1) * gain_curvature_(i, j);
-      power += (gain_[g] - 1) * (gain_[h] - 1) * gain_product_(i, j);
-    }
-  }
-  p.kl += curvature / 2 / count;
   p.held_kl = p.kl;
-  const double signal = clean_.values[graph_.logits].squaredNorm();
-  gain_nsr_ = signal > 0 ? std::max(0.0, power - along * along / signal) / signal : 0;
-  double flips_spread = 0;
   for (std::size_t r = 0; r < out.routers.size(); ++r) {
     const FlipResponse& answer = responses_.flips[r];
-    const RouterPrediction& router = out.routers[r];
+    const double rate = out.routers[r].flip_rate;
     for (std::size_t t = 0; t < tokens; ++t) {
-      const double q = router.flip_probability[t];
-      p.flips += (q * answer.own_loss[t] + router.flip_rate * answer.cross_loss[t]) / count;
-      p.kl += (q * answer.own_kl[t] + router.flip_rate * answer.cross_kl[t]) / count;
-      flips_spread += q * (1 - q) * answer.own_kl[t] * answer.own_kl[t] / (count * count);
-      realised += q * answer.own_loss[t] * answer.own_loss[t] / (count * count);
-      even[t] += router.flip_rate * answer.cross_loss[t];
+      p.flips += rate * answer.cross_loss[t] / count;
+      p.kl += rate * answer.cross_kl[t] / count;
+      even[t] += rate * answer.cross_loss[t];
     }
   }
-  p.change = p.second_order + p.gain + p.flips;
-  p.uncertainty = std::sqrt(realised);
-  p.kl_uncertainty = std::sqrt(flips_spread);
-  std::vector<float> draws;
-  draws.reserve(tokens * kDraws);
-  for (std::size_t t = 0; t < tokens; ++t) {
-    Draws draw(t + 1);
-    const double sd = std::sqrt(variance[t]);
-    for (int d = 0; d < kDraws; ++d) {
-      double change = even[t] + sd * draw.normal();
-      for (std::size_t r = 0; r < out.routers.size(); ++r) {
-        if (draw.uniform() < out.routers[r].flip_probability[t]) {
-          change += responses_.flips[r].own_loss[t];
-        }
-      }
-      draws.push_back(static_cast<float>(change));
+  draw_losses(out, even);
+  p.change = p.first_order + p.second_order + p.flips;
+}
+
+void Predictor::draw_losses(Prediction& out, const std::vector<double>& even) {
+  LossPrediction& p = out.loss;
+  const std::size_t tokens = graph_.token_count();
+  const auto count = static_cast<double>(tokens);
+  const Matrix& logits = clean_.values[graph_.logits];
+  const double signal = logits.squaredNorm();
+  const double power = output_.squaredNorm();
+  const double along = output_.cwiseProduct(logits).sum();
+  std::vector<double> change;  // by draw
+  std::vector<double> kl;
+  std::vector<double> nsr;
+  std::vector<double> noise(tokens);
+  std::vector<float> all;
+  all.reserve(tokens * kDraws);
+  for (std::size_t draw = 0; draw < kDraws; ++draw) {
+    std::fill(noise.begin(), noise.end(), 0.0);
+    for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
+      if (!random(g)) continue;
+      const auto& samples = responses_.noise[g].token_loss;
+      const Pick at = pick(g, draw, samples.size());
+      const double scale = at.sign * std::sqrt(nsr_[g]);
+      for (std::size_t t = 0; t < tokens; ++t) noise[t] += scale * samples[at.sample][t];
     }
+    double of_noise = 0;
+    double of_flips = 0;
+    double kl_of_flips = 0;
+    double flip_power = 0;
+    double flip_along = 0;
+    for (std::size_t t = 0; t < tokens; ++t) {
+      of_noise += noise[t] / count;
+      const TokenFlips f = token_flips(draw, t);
+      of_flips += f.loss / count;
+      kl_of_flips += f.kl / count;
+      flip_power += f.power;
+      flip_along += f.along;
+      all.push_back(static_cast<float>(even[t] + noise[t] + f.loss));
+    }
+    p.flips += of_flips / static_cast<double>(kDraws);
+    change.push_back(of_noise + of_flips);
+    kl.push_back(kl_of_flips);
+    const double a = along + flip_along;
+    nsr.push_back(signal > 0 ? (power + flip_power - a * a / signal) / signal : 0);
   }
-  const auto quantiles = quantiles_of(draws, {0.01, 0.05, 0.5, 0.95, 0.99});
+  p.kl += mean(kl);
+  p.uncertainty = spread(change);
+  p.kl_uncertainty = spread(kl);
+  output_nsr_ = mean(nsr);
+  const auto quantiles = quantiles_of(all, {0.01, 0.05, 0.5, 0.95, 0.99});
   p.p01 = quantiles[0];
   p.p05 = quantiles[1];
   p.p50 = quantiles[2];
   p.p95 = quantiles[3];
   p.p99 = quantiles[4];
+}
+
+Predictor::TokenFlips Predictor::token_flips(std::size_t draw, std::size_t token) const {
+  TokenFlips out;
+  const auto row = static_cast<std::int64_t>(token);
+  Eigen::RowVectorXd f;
+  double alone = 0;  // sum over routers of f_l^T H f_l
+  int flips = 0;
+  for (std::size_t r = 0; r < flips_.size(); ++r) {
+    if (flips_[r][draw * graph_.token_count() + token] == 0) continue;
+    const FlipResponse& answer = responses_.flips[r];
+    out.loss += answer.own_loss[token];
+    out.kl += answer.own_kl[token];
+    const Eigen::RowVectorXd own = answer.own_output.row(row).cast<double>();
+    alone += curved(token, own).dot(own);
+    if (flips++ == 0) {
+      f = own;
+    } else {
+      f += own;
+    }
+  }
+  if (flips == 0) return out;
+  double joint = curved_.row(row).dot(f);
+  if (flips > 1) joint += (curved(token, f).dot(f) - alone) / 2;
+  out.loss += joint;
+  out.kl += joint;
+  out.power = f.squaredNorm() + 2 * f.dot(output_.row(row));
+  out.along = f.dot(clean_.values[graph_.logits].row(row));
+  return out;
 }
 
 }  // namespace assay::simulator

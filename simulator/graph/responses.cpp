@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "simulator/graph/responses.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <numeric>
 #include <random>
 
 #include "simulator/graph/measure.h"
@@ -12,7 +14,8 @@ namespace assay::simulator {
 namespace {
 
 constexpr double kGainStep = 1e-4;
-constexpr int kFlipParts = 4;
+constexpr std::size_t kFlipParts = 8;  // of the tokens next to their margin, and of the others
+constexpr std::size_t kNear = 4;       // a quarter of the tokens is next to its margin
 
 std::string last_part(const std::string& id) { return id.substr(id.rfind('.') + 1); }
 
@@ -30,6 +33,41 @@ double mean(const std::vector<double>& v) {
   double sum = 0;
   for (const double x : v) sum += x;
   return sum / static_cast<double>(v.size());
+}
+
+/// Fisher and Yates, the same on every machine, which std::shuffle is not.
+template <class At>
+void shuffle(At begin, At end, std::mt19937_64& random) {
+  for (auto left = static_cast<std::uint64_t>(end - begin); left > 1; --left) {
+    std::swap(*(begin + static_cast<std::ptrdiff_t>(left - 1)),
+              *(begin + static_cast<std::ptrdiff_t>(random() % left)));
+  }
+}
+
+/// The part in which each token flips: below kFlipParts for the tokens of least margin.
+std::vector<std::size_t> flip_parts(const Matrix& space, int k, std::uint64_t seed) {
+  const auto tokens = static_cast<std::size_t>(space.rows());
+  std::vector<double> margin;
+  for (std::int64_t t = 0; t < space.rows(); ++t) {
+    const std::span<const double> row(space.data() + t * space.cols(),
+                                      static_cast<std::size_t>(space.cols()));
+    const auto best = top_k(row, k + 1);
+    margin.push_back(space(t, best[static_cast<std::size_t>(k) - 1]) - space(t, best.back()));
+  }
+  std::vector<std::size_t> order(tokens);
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return margin[a] < margin[b]; });
+  std::mt19937_64 random(seed);
+  const auto middle = order.begin() + static_cast<std::ptrdiff_t>((tokens + kNear - 1) / kNear);
+  shuffle(order.begin(), middle, random);
+  shuffle(middle, order.end(), random);
+  std::vector<std::size_t> part(tokens);
+  for (auto at = order.begin(); at != order.end(); ++at) {
+    const auto n = static_cast<std::size_t>(at - (at < middle ? order.begin() : middle));
+    part[*at] = n % kFlipParts + (at < middle ? 0 : kFlipParts);
+  }
+  return part;
 }
 
 class Pass {
@@ -77,7 +115,7 @@ class Pass {
     const std::size_t tokens = graph_.token_count();
     answer.covariance.resize(routers);
     answer.logit_power.assign(routers, 0.0);
-    answer.centred_power.assign(routers, 0.0);
+    answer.curved_power.assign(routers, 0.0);
     answer.token_loss_even.assign(tokens, 0.0F);
     answer.value_nsr.assign(out_.watched.size(), 0.0);
     const ForwardOptions options{.held = &clean_, .first = group.nodes.front(), .base = &clean_};
@@ -87,14 +125,17 @@ class Pass {
                          seed_ * 1000003 + g * 64 + static_cast<std::uint64_t>(k));
       const Forward plus = run_forward(graph_, NoiseOperands(d, kNoiseAmplitude), options);
       const Forward minus = run_forward(graph_, NoiseOperands(d, -kNoiseAmplitude), options);
-      auto& logits = answer.logits.emplace_back();
+      std::vector<MatrixF> logits;
       for (std::size_t r = 0; r < routers; ++r) {
         const Matrix odd =
             (logits_of(plus, options, r) - logits_of(minus, options, r)) / (2 * kNoiseAmplitude);
-        const Eigen::VectorXd row_mean = odd.rowwise().mean();
         const auto size = static_cast<double>(odd.size());
         answer.logit_power[r] += weight * odd.squaredNorm() / size;
-        answer.centred_power[r] += weight * (odd.colwise() - row_mean).squaredNorm() / size;
+        const Matrix& s = clean_.values[graph_.nodes[graph_.routers[r]].inputs[0]];
+        answer.curved_power[r] +=
+            weight *
+            (logits_of(plus, options, r) + logits_of(minus, options, r) - 2 * s).squaredNorm() /
+            (4 * std::pow(kNoiseAmplitude, 4) * size);
         const Matrix c = odd.transpose() * odd * (weight / static_cast<double>(odd.rows()));
         if (answer.covariance[r].size() == 0) {
           answer.covariance[r] = c;
@@ -103,6 +144,7 @@ class Pass {
         }
         logits.push_back(odd.cast<float>());
       }
+      if (group.role != Role::weight) answer.logits.push_back(std::move(logits));
       auto& loss = answer.token_loss.emplace_back(tokens);
       const double second = kNoiseAmplitude * kNoiseAmplitude;
       for (std::size_t t = 0; t < tokens; ++t) {
@@ -124,16 +166,7 @@ class Pass {
         answer.value_nsr[w] += weight * noise_part(odd, clean_.values[i]);
       }
     }
-    for (std::size_t r = 0; r < routers; ++r) {
-      double square = 0;
-      for (const auto& sample : answer.logits) {
-        const double d =
-            sample[r].cast<double>().squaredNorm() / static_cast<double>(sample[r].size()) -
-            answer.logit_power[r];
-        square += d * d;
-      }
-      answer.power_spread.push_back(std::sqrt(square / std::max(1, out_.samples - 1)));
-    }
+    if (group.role == Role::weight) return;
     gain(group, options, answer);
   }
 
@@ -151,10 +184,6 @@ class Pass {
       const Matrix& s = clean_.values[graph_.nodes[graph_.routers[r]].inputs[0]];
       answer.gain_logits.push_back(
           ((logits_of(grown, options, r) - s) / kGainStep).template cast<float>());
-    }
-    for (std::size_t t = 0; t < graph_.token_count(); ++t) {
-      answer.gain_token_loss.push_back(
-          static_cast<float>((grown.token_loss[t] - clean_.token_loss[t]) / kGainStep));
     }
     answer.gain_output =
         ((value_of(grown, options, graph_.logits) - clean_.values[graph_.logits]) / kGainStep)
@@ -176,14 +205,15 @@ class Pass {
     for (auto* v : {&answer.own_loss, &answer.cross_loss, &answer.own_kl, &answer.cross_kl}) {
       v->assign(tokens, 0.0F);
     }
-    answer.value_nsr.assign(out_.watched.size(), 0.0);
+    answer.cross_value_power.assign(out_.watched.size(), 0.0);
+    answer.own_value_power.assign(out_.watched.size(), std::vector<float>(tokens, 0.0F));
     if (gate.k >= graph_.nodes[node].width) return;  // nothing to exchange
     const Matrix space =
         selection_space(clean_.values[graph_.nodes[node].inputs[0]], gate.score, gate.bias);
-    std::mt19937_64 random(seed_ * 7919 + r);
-    std::vector<int> part(tokens);
-    for (int& p : part) p = static_cast<int>(random() % kFlipParts);
-    for (int p = 0; p < kFlipParts; ++p) {
+    answer.own_output =
+        MatrixF::Zero(static_cast<std::int64_t>(tokens), clean_.values[graph_.logits].cols());
+    const std::vector<std::size_t> part = flip_parts(space, gate.k, seed_ * 7919 + r);
+    for (std::size_t p = 0; p < 2 * kFlipParts; ++p) {
       auto choice = clean_.routing[node].choice;
       double flipped = 0;
       for (std::size_t t = 0; t < tokens; ++t) {
@@ -198,8 +228,13 @@ class Pass {
       const ForwardOptions options{
           .held = &clean_, .swapped = node, .swap = &choice, .first = node, .base = &clean_};
       const Forward run = run_forward(graph_, Operands(), options);
-      const double share = flipped / static_cast<double>(tokens);
-      const double others = 1.0 / (share * (kFlipParts - 1));
+      // Every other token meets the flips of all near parts, or of all but its own.
+      const bool near = p < kFlipParts;
+      const auto met = [&](std::size_t t) {
+        return near ? static_cast<double>(tokens) / flipped /
+                          static_cast<double>(kFlipParts - (part[t] < kFlipParts ? 1 : 0))
+                    : 0.0;
+      };
       const auto kl = kl_of(log_p_, value_of(run, options, graph_.logits));
       for (std::size_t q = 0; q < routers; ++q) {
         const Matrix d =
@@ -209,7 +244,7 @@ class Pass {
           if (part[t] == p) {
             answer.own_logits[q].row(row) = d.row(row).cast<float>();
           } else {
-            answer.cross_power[q][t] += static_cast<float>(others * d.row(row).squaredNorm() /
+            answer.cross_power[q][t] += static_cast<float>(met(t) * d.row(row).squaredNorm() /
                                                            static_cast<double>(d.cols()));
           }
         }
@@ -218,15 +253,29 @@ class Pass {
         const double dl = run.token_loss[t] - clean_.token_loss[t];
         const bool own = part[t] == p;
         (own ? answer.own_loss : answer.cross_loss)[t] +=
-            static_cast<float>(dl * (own ? 1 : others));
+            static_cast<float>(dl * (own ? 1 : met(t)));
         (own ? answer.own_kl : answer.cross_kl)[t] +=
-            static_cast<float>(kl[t] * (own ? 1 : others));
+            static_cast<float>(kl[t] * (own ? 1 : met(t)));
+      }
+      const Matrix& output = value_of(run, options, graph_.logits);
+      for (std::size_t t = 0; t < tokens; ++t) {
+        const auto row = static_cast<std::int64_t>(t);
+        if (part[t] != p) continue;
+        answer.own_output.row(row) =
+            (output.row(row) - clean_.values[graph_.logits].row(row)).cast<float>();
       }
       for (std::size_t w = 0; w < out_.watched.size(); ++w) {
         const std::size_t i = out_.watched[w];
         if (i < options.first) continue;
-        answer.value_nsr[w] +=
-            noise_part(run.values[i] - clean_.values[i], clean_.values[i]);  // the parts sum to all
+        for (std::size_t t = 0; t < tokens; ++t) {
+          const auto row = static_cast<std::int64_t>(t);
+          const double power = (run.values[i].row(row) - clean_.values[i].row(row)).squaredNorm();
+          if (part[t] == p) {
+            answer.own_value_power[w][t] = static_cast<float>(power);
+          } else {
+            answer.cross_value_power[w] += met(t) * power;
+          }
+        }
       }
     }
   }

@@ -12,12 +12,17 @@
 //                                        every token's loss: correlations between tokens, experts
 //                                        and layers are those of the network itself
 //   even part  (f(+d) + f(-d) - 2 f) / 2 eps^2   second order, of the loss; KL(f || f(+-d))
-//   likewise
+//   likewise; of the logits its size
 // The noise is +-1 at random, times the amax of the element's block of 16, scaled to the tensor's
 // power: the error of a block format follows its scale factor. Squares average over `samples`.
-// A gain error is not noise: per group also the response to growing it by a factor 1 + h.
-// A flip is not small: per router and a random quarter of the tokens, expert k is exchanged for the
-// one of rank k + 1, and everything after answers.
+// A gain error is not noise: per group of activations also the response to growing it by a factor
+// 1 + h. (Of weights the very error is known and its answer with it: tangent.h. Of their noise only
+// the second order is needed.)
+// A flip is not small: per router, expert k of some tokens is exchanged for the one of rank k + 1,
+// and everything after answers. The quarter of the tokens with the least margin is taken in eight
+// random parts, one after another, and the others likewise: those that flip together change each
+// other's answers little. What other tokens answer is measured on the flips of the first quarter:
+// an exchange across a large margin changes more, and does not happen.
 
 #include <functional>
 #include <map>
@@ -28,8 +33,6 @@
 #include "simulator/graph/forward.h"
 
 namespace assay::simulator {
-
-using MatrixF = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 inline constexpr double kNoiseAmplitude = 0.1;
 
@@ -44,18 +47,17 @@ struct OperandGroup {
 
 /// Answers of everything after a group, per unit of NSR (noise) or of relative growth (gain).
 struct Response {
-  std::vector<std::vector<MatrixF>> logits;  ///< [sample][router]: tokens x experts, odd part
-  std::vector<Matrix> covariance;            ///< [router]: experts x experts, mean over tokens
-  std::vector<double> logit_power;           ///< [router]: mean square over tokens and experts
-  std::vector<double> centred_power;         ///< the same, each token's mean taken out
-  std::vector<double> power_spread;  ///< [router]: standard deviation of logit_power over samples
+  /// [sample][router]: tokens x experts, odd part; of activations
+  std::vector<std::vector<MatrixF>> logits;
+  std::vector<Matrix> covariance;              ///< [router]: experts x experts, mean over tokens
+  std::vector<double> logit_power;             ///< [router]: mean square over tokens and experts
+  std::vector<double> curved_power;            ///< [router]: mean square of the logits' even part
   std::vector<std::vector<float>> token_loss;  ///< [sample][token], odd part
   std::vector<float> token_loss_even;          ///< [token], even part, mean over samples
   double loss_even = 0.0, kl = 0.0;
   std::vector<double> value_nsr;     ///< [watched]: NSR
-  std::vector<MatrixF> gain_logits;  ///< [router]
-  std::vector<float> gain_token_loss;
-  MatrixF gain_output;  ///< tokens x vocabulary: of the final logits
+  std::vector<MatrixF> gain_logits;  ///< [router]; of activations
+  MatrixF gain_output;               ///< tokens x vocabulary: of the final logits; of activations
 };
 
 /// Answers to flips of one router.
@@ -65,7 +67,9 @@ struct FlipResponse {
   std::vector<float> own_loss;                  ///< [token]
   std::vector<float> cross_loss;                ///< [token], per share of the other tokens flipped
   std::vector<float> own_kl, cross_kl;
-  std::vector<double> value_nsr;  ///< [watched], all tokens flipped
+  MatrixF own_output;  ///< tokens x vocabulary: of the flipped token's final logits
+  std::vector<std::vector<float>> own_value_power;  ///< [watched][token]: squared norm
+  std::vector<double> cross_value_power;  ///< [watched]: sum over tokens, per share flipped
 };
 
 struct Responses {

@@ -119,7 +119,8 @@ TEST(Prediction, TheControlIsPredictedToChangeNothing) {
 
 // The first router of random networks, whose noise is one linear chain. One execution draws one
 // noise, so a single network says little: over eight, the mean is held to 10 % of the standard
-// deviation. Contributions add up to the variance.
+// deviation. Contributions add up to the variance of 16 draws, whose mean square over 128 tokens, 4
+// experts and the groups' few directions is known to some percent.
 TEST(Prediction, RouterNoiseOfRandomNetworks) {
   double ratio = 0;
   for (std::uint64_t seed = 1; seed <= 8; ++seed) {
@@ -128,23 +129,23 @@ TEST(Prediction, RouterNoiseOfRandomNetworks) {
     const Forward clean = run_forward(g, {});
     Predictor predictor(g, clean, measure_responses(g, clean, 4, 1));
     const Recipe recipe = load_recipe("nvfp4-w4a4");
-    const Prediction p = predictor.predict(recipe, {});
+    const Prediction p = predictor.with_contributions(recipe, {});
     const Measurement m = measure(g, clean, recipe, {});
     ratio += p.routers[0].noise_sd / m.routers[0].noise_sd / 8;
     double sum = 0;
     for (const auto& c : p.contributions) sum += c.variance[0];
-    EXPECT_NEAR(std::sqrt(sum) / p.routers[0].noise_sd, 1, 0.02);  // the rest is the gain
+    EXPECT_NEAR(std::sqrt(sum) / p.routers[0].noise_sd, 1, 0.06);
     EXPECT_NEAR(p.routers[0].covariance.trace() / static_cast<double>(g.nodes[g.routers[0]].width),
                 p.routers[0].noise_sd * p.routers[0].noise_sd, 1e-9);
   }
   EXPECT_NEAR(ratio, 1, 0.1);
 }
 
-// Inputs with one channel of 30 times the others' size: the noise of a linear is that channel's,
-// and the column of the weight that it meets decides. The measured figure lies inside three stated
-// deviations and what the output's own gain takes out of the noise, which the prediction leaves in:
-// of 64 rows behind one column 1/64 by chance, several times that because larger weights have
-// larger steps. White noise is further off.
+// Inputs with one channel of 30 times the others' size, activations rounded and weights not: the
+// noise of a linear is that channel's, and the column of the weight that it meets decides. The
+// measured figure lies inside three stated deviations and what the output's own gain takes out of
+// the noise, which the prediction leaves in: of 64 rows behind one column 1/64 by chance, several
+// times that because larger values have larger steps. White noise is further off.
 TEST(Prediction, NoiseOfLinearsBehindAnOutlierChannel) {
   Graph g =
       RandomGraph({.layers = 1, .width = 64, .expert_width = 64, .sequences = 8, .length = 16})
@@ -154,7 +155,13 @@ TEST(Prediction, NoiseOfLinearsBehindAnOutlierChannel) {
   }
   const Forward clean = run_forward(g, {});
   Predictor predictor(g, clean, measure_responses(g, clean, 1, 1));
-  const Recipe recipe = load_recipe("nvfp4");
+  Recipe recipe = load_recipe("nvfp4-w4a4");
+  const Recipe control = load_recipe("bf16");
+  for (std::size_t c = 0; c < recipe.classes.size(); ++c) {
+    if (recipe.classes[c]) {
+      recipe.classes[c]->weight = control.treatment(static_cast<TensorClass>(c), -1, 0).weight;
+    }
+  }
   const Prediction p = predictor.predict(recipe, {});
   const Measurement m = measure(g, clean, recipe, {});
   ASSERT_EQ(p.linears.size(), m.linears.size());

@@ -78,11 +78,25 @@ class Network(CliTest):
         self.passes("attribute", SMALL, "--recipe", "mxfp4-rceil", "--samples", "1", "--json", out)
         blame = json.loads(out.read_text())
         self.assertAlmostEqual(sum(g["kl"] for g in blame["groups"]), blame["kl"], delta=1e-12)
-        without = self.folder / "without.json"
-        self.passes("attribute", SMALL, "--recipe", "mxfp4-rceil", "--samples", "1", "--without", "layer 0",
-                    "--json", without)
-        kept = {g["group"]: g["kl"] for g in json.loads(without.read_text())["groups"]}
-        self.assertEqual(kept, {g["group"]: g["kl"] for g in blame["groups"] if "layer 0" not in g["group"]})
+        # The KL is a square of the sum of all errors. Of a = layer 0 and b = the rest, quantized alone, and of their parts
+        # in the whole: a half of the cross term belongs to either, so part(a) - alone(a) = part(b) - alone(b).
+        def first(group):
+            return "layer 0" in group["group"]
+
+        def alone(*left_out):
+            path = self.folder / "alone.json"
+            self.passes("attribute", SMALL, "--recipe", "mxfp4-rceil", "--samples", "1", *left_out, "--json", path)
+            return json.loads(path.read_text())["groups"]
+
+        rest = alone("--without", "layer 0")
+        layer = alone("--without", "layer 1", "--without", "layer 2", "--without", "layer 3")
+        nsr = {g["group"]: g["nsr"] for g in blame["groups"]}
+        self.assertEqual({g["group"]: g["nsr"] for g in rest + layer}, nsr)
+        self.assertFalse(any(map(first, rest)))
+        self.assertTrue(all(map(first, layer)))
+        cross = [sum(g["kl"] for g in blame["groups"] if first(g) == of) - sum(g["kl"] for g in part)
+                 for of, part in ((True, layer), (False, rest))]
+        self.assertAlmostEqual(cross[0], cross[1], delta=1e-4 * blame["kl"])  # derivatives in FP32
 
     def test_larger_blocks_of_one_rule_are_worse(self):
         out = self.folder / "ablation.json"
