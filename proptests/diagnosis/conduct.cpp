@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include "golden/layout.h"
 #include "proptests/arena.h"
 #include "proptests/diagnosis/diagnose.h"
 #include "proptests/judge.h"
@@ -39,6 +40,35 @@ Unwritten unwritten(const Trial& t) {
     }
   }
   return u;
+}
+
+/// Whether all that is unwritten pads scale factors in the 128x4 layout, and that it holds.
+bool pads_scales(const Observation& o) {
+  const std::optional<Call> call = o.experiment->call();
+  if (!call) return false;
+  const auto& first = o.trial.first.outputs;
+  const auto& second = o.trial.second.outputs;
+  bool any = false;
+  for (std::size_t at = 0; at < call->out.size() && at < first.size() && at < second.size(); ++at) {
+    const assay_dut_tensor& t = call->out[at].shape;
+    std::vector<bool> used(first[at].size(), t.layout != ASSAY_DUT_SCALES_128X4);
+    if (t.layout == ASSAY_DUT_SCALES_128X4) {
+      if (t.ndim != 2) return false;
+      for (std::int64_t r = 0; r < t.shape[0]; ++r)
+        for (std::int64_t b = 0; b < t.shape[1]; ++b) {
+          const auto i = static_cast<std::size_t>(golden::scale_index(
+              formats::ScaleLayout::swizzled_128x4, t.shape[0], t.shape[1], r, b));
+          if (i >= used.size()) return false;
+          used[i] = true;
+        }
+    }
+    for (std::size_t i = 0; i < used.size() && i < second[at].size(); ++i) {
+      if (first[at][i] != first_run.poison || second[at][i] != second_run.poison) continue;
+      if (used[i]) return false;
+      any = true;
+    }
+  }
+  return any;
 }
 
 /// `overrun` is a place as place_of() of arena.h names it.
@@ -87,6 +117,7 @@ std::vector<Candidate> conduct(const Observation& o) {
   }
   if (!found.empty()) return found;
   if (const Unwritten u = unwritten(o.trial); u.bytes > 0) {
+    if (pads_scales(o)) say("padding_unwritten", "padding of the scale factors is not written");
     if (u.bytes == u.of) say("writes_nothing", "outputs are not written at all");
     if (u.at_end_only) say("last_output_unwritten", "the last outputs are not written");
     say("output_unwritten", "some outputs are not written");

@@ -17,8 +17,9 @@ namespace assay::proptests::diagnosis {
 namespace {
 
 constexpr std::int64_t most_products = 20000;  ///< of a case that golden recomputes many times
-constexpr int kept_per_property = 3;
-constexpr std::size_t kept_in_all = 32;
+// Passing cases cost little: only what explains the failing ones is held against them.
+constexpr int failing_per_property = 8, passing_per_property = 16;
+constexpr std::size_t failing_in_all = 32, passing_in_all = 160;
 constexpr std::size_t kept_alike = 64;  ///< earlier calls with one shape of weights
 constexpr std::size_t most_recent = 6;
 constexpr std::size_t most_of_a_shape = 12;
@@ -60,7 +61,7 @@ Cases readings_of(std::span<const Observation> observations) {
                      [](const Case& a, const Case& b) { return work(a.call) < work(b.call); });
     std::size_t most = from->size();
     while (most > 1 && work((*from)[most - 1].call) > most_products) --most;
-    from->resize(std::min(most, kept_in_all));
+    from->resize(std::min(most, from == &failing ? failing_in_all : passing_in_all));
     for (Case& one : *from)
       if (std::optional<Reading> r = read(std::move(one))) to->push_back(std::move(*r));
   }
@@ -273,6 +274,12 @@ Diagnosis diagnose(std::span<const Observation> observations) {
   if (settled) {
     d.candidates = conduct;
     place_conduct(d.candidates, observations);
+    // Where a size alone decides, that is what is wrong.
+    std::vector<Candidate> sizes = conditions_of(observations);
+    std::erase_if(sizes, [](const Candidate& c) {
+      return c.id != "rows_beyond_grid" && c.id != "offsets_in_32_bits";
+    });
+    d.candidates.insert(d.candidates.begin(), sizes.begin(), sizes.end());
     // That a call is answered otherwise the second time may be explained: by what is kept of
     // earlier ones.
     if (d.candidates.size() > 1 || d.candidates.front().id != "not_repeatable" || !call) return d;
@@ -379,7 +386,7 @@ void Casebook::add(const std::string& property, std::span<const ExperimentPtr> e
     Entry& entry = entries_[name];
     Asked& asked = asked_[name];
     int& kept = (failed ? entry.failing : entry.passing)[property];
-    if (kept++ < kept_per_property)
+    if (kept++ < (failed ? failing_per_property : passing_per_property))
       entry.observations.push_back(
           {experiments[i], trials[i], failed, repeats, asked.before(*call)});
     asked.add(*call, experiments[i]);

@@ -31,6 +31,17 @@ float through_tf32(float x) {
   return std::bit_cast<float>((bits + 0x0FFFU + (bits >> 13U & 1U)) & ~0x1FFFU);
 }
 
+/// A magnitude below 10^exponent becomes that, with no sign.
+template <int exponent>
+float at_least(float x) {
+  constexpr float least = exponent == -5    ? 1e-5F
+                          : exponent == -6  ? 1e-6F
+                          : exponent == -8  ? 1e-8F
+                          : exponent == -10 ? 1e-10F
+                                            : 1e-12F;
+  return std::fabs(x) < least ? least : x;
+}
+
 constexpr ValueEdit values[] = {
     {"omitted", "{} is left out", [](float) { return 0.0F; }},
     {"omitted", "{} is left out, as if it were 1", [](float) { return 1.0F; }, true},
@@ -67,12 +78,46 @@ constexpr ValueEdit values[] = {
      [](float x) { return std::isinf(x) ? std::copysign(0x1.fffffep127F, x) : x; }},
     {"infinity_is_nan", "infinities in {} become NaN",
      [](float x) { return std::isinf(x) ? NAN : x; }},
+    {"clamped_below", "{} is at least 1e-3", [](float x) { return std::max(x, 1e-3F); }},
+    {"clamped_below", "{} is at least 1e-4", [](float x) { return std::max(x, 1e-4F); }},
+    {"clamped_below", "{} is at least 1e-5", [](float x) { return std::max(x, 1e-5F); }},
+    {"clamped_below", "{} is at least 1e-6", [](float x) { return std::max(x, 1e-6F); }},
+    {"clamped_below", "{} is at least 1e-7", [](float x) { return std::max(x, 1e-7F); }},
+    {"clamped_below", "{} is at least 1e-8", [](float x) { return std::max(x, 1e-8F); }},
+    {"clamped_below", "{} is at least 1e-10", [](float x) { return std::max(x, 1e-10F); }},
+    {"clamped_below", "{} is at least 1e-12", [](float x) { return std::max(x, 1e-12F); }},
+    {"clamped_below", "{} is at least 2^-23 (FP32's epsilon)",
+     [](float x) { return std::max(x, 0x1p-23F); }},
+    {"clamped_below", "{} is at least 2^-126", [](float x) { return std::max(x, 0x1p-126F); }},
+    {"epsilon_for_small", "magnitudes below 1e-5 in {} become 1e-5", at_least<-5>},
+    {"epsilon_for_small", "magnitudes below 1e-6 in {} become 1e-6", at_least<-6>},
+    {"epsilon_for_small", "magnitudes below 1e-8 in {} become 1e-8", at_least<-8>},
+    {"epsilon_for_small", "magnitudes below 1e-10 in {} become 1e-10", at_least<-10>},
+    {"epsilon_for_small", "magnitudes below 1e-12 in {} become 1e-12", at_least<-12>},
+    {"zero_as_one", "0 in {} becomes 1", [](float x) { return x == 0 ? 1.0F : x; }},
+    {"made_power_of_two", "{} is rounded up to a power of two",
+     [](float x) {
+       return std::isfinite(x) && x != 0
+                  ? std::copysign(std::exp2(std::ceil(std::log2(std::fabs(x)))), x)
+                  : x;
+     }},
+    {"narrowed", "{} is truncated to E4M3", through<formats::e4m3, RoundingMode::toward_zero>},
+    {"narrowed", "{} is rounded to E5M2", through<formats::e5m2, RoundingMode::nearest_even>},
     {"clamped", "{} is limited to 448", [](float x) { return std::clamp(x, -448.0F, 448.0F); }},
     {"clamped", "{} is limited to 65504",
      [](float x) { return std::clamp(x, -65504.0F, 65504.0F); }},
     {"clamped", "{} is limited to 1", [](float x) { return std::clamp(x, -1.0F, 1.0F); }},
     {"halved", "half of {} counts", [](float x) { return 0.5F * x; }},
 };
+
+template <std::int64_t by>
+void rows_back(std::int64_t& r, std::int64_t&, const Grid&) {
+  if (r >= by) r -= by;
+}
+template <std::int64_t by>
+void columns_back(std::int64_t&, std::int64_t& c, const Grid&) {
+  if (c >= by) c -= by;
+}
 
 constexpr MapEdit maps[] = {
     {"of_previous_row", "{} is read from the row before", [](auto& r, auto&, const Grid&) { --r; }},
@@ -138,6 +183,14 @@ constexpr MapEdit maps[] = {
      [](auto&, auto& c, const Grid&) { c %= 32; }},
     {"columns_modulo", "columns of {} repeat after 64",
      [](auto&, auto& c, const Grid&) { c %= 64; }},
+    {"of_tile_before", "{} is that of 16 rows before", rows_back<16>},
+    {"of_tile_before", "{} is that of 32 rows before", rows_back<32>},
+    {"of_tile_before", "{} is that of 64 rows before", rows_back<64>},
+    {"of_tile_before", "{} is that of 128 rows before", rows_back<128>},
+    {"of_tile_before", "{} is that of 16 columns before", columns_back<16>},
+    {"of_tile_before", "{} is that of 32 columns before", columns_back<32>},
+    {"of_tile_before", "{} is that of 64 columns before", columns_back<64>},
+    {"of_tile_before", "{} is that of 128 columns before", columns_back<128>},
     {"fours_exchanged", "rows and columns of {} are exchanged within 4 x 4",
      [](auto& r, auto& c, const Grid&) {
        const std::int64_t row = r / 4 * 4 + c % 4;
@@ -180,8 +233,6 @@ constexpr MapEdit maps[] = {
 constexpr Some places[] = {
     {"first", "the first", [](auto i, auto) { return i == 0; }},
     {"last", "the last", [](auto i, auto n) { return i == n - 1; }},
-    {"last_of_odd", "the last of an odd number",
-     [](auto i, auto n) { return i == n - 1 && n % 2 == 1; }},
     {"odd", "every odd one", [](auto i, auto) { return i % 2 == 1; }},
     {"even", "every even one", [](auto i, auto) { return i % 2 == 0; }},
     {"first_half", "the first half", [](auto i, auto n) { return i < n / 2; }},
@@ -206,6 +257,8 @@ constexpr Some places[] = {
      [](auto i, auto n) { return n > 16 && i >= n / 16 * 16; }},
     {"tail_32", "those behind the last whole 32, where there is one",
      [](auto i, auto n) { return n > 32 && i >= n / 32 * 32; }},
+    {"last_of_odd", "the last of an odd number",
+     [](auto i, auto n) { return i == n - 1 && n % 2 == 1; }},
     {"from_8", "those from 8 on", [](auto i, auto) { return i >= 8; }},
     {"from_16", "those from 16 on", [](auto i, auto) { return i >= 16; }},
     {"from_32", "those from 32 on", [](auto i, auto) { return i >= 32; }},

@@ -82,9 +82,25 @@ constexpr FractionRule rules[] = {
      [](const Rational& f, const Neighbours&, bool) { return f < half; }},
 };
 
+constexpr FractionRule thresholds[] = {
+    {"threshold_early", "numbers go up from a quarter of a step on",
+     [](const Rational& f, const Neighbours&, bool) { return 4 * f >= 1; }},
+    {"threshold_early", "numbers go up above a quarter of a step",
+     [](const Rational& f, const Neighbours&, bool) { return 4 * f > 1; }},
+    {"threshold_late", "numbers go up from three quarters of a step on",
+     [](const Rational& f, const Neighbours&, bool) { return 4 * f >= 3; }},
+    {"threshold_late", "numbers go up above three quarters of a step",
+     [](const Rational& f, const Neighbours&, bool) { return 4 * f > 3; }},
+    {"threshold_missing", "numbers never go up",
+     [](const Rational&, const Neighbours&, bool) { return false; }},
+    {"threshold_missing", "numbers always go up",
+     [](const Rational&, const Neighbours&, bool) { return true; }},
+};
+
 }  // namespace
 
 std::span<const FractionRule> fraction_rules() { return rules; }
+std::span<const FractionRule> threshold_rules() { return thresholds; }
 
 std::uint32_t rounded_by(const FractionRule& rule, const formats::FormatSpec& format,
                          const golden::RationalValue& x, std::uint32_t right) {

@@ -16,6 +16,9 @@ struct FractionRule {
   bool (*higher)(const golden::Rational& fraction, const Neighbours& n, bool negative);
 };
 [[nodiscard]] std::span<const FractionRule> fraction_rules();
+/// The same at one threshold alone, where the others are right: "numbers ...", behind "between 2
+/// and 3".
+[[nodiscard]] std::span<const FractionRule> threshold_rules();
 
 /// The code by the rule; `right` for NaN, infinities and numbers beyond the largest code.
 [[nodiscard]] std::uint32_t rounded_by(const FractionRule& rule, const formats::FormatSpec& format,

@@ -46,6 +46,7 @@ struct Hypothesis {
   /// Many errors would show like this: said only where nothing else explains as much.
   bool loose = false;
   bool literal = false;  ///< says what an output holds, and nothing of why
+  int learned = 0;       ///< an assumption: it is one of very many that differ by a number alone
 };
 
 /// Every hypothesis about arithmetic and layout, the most specific first: where two explain the

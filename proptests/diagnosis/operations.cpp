@@ -56,8 +56,30 @@ Prediction predict_convert(const ConvertModel& m) {
     a.codes.push_back(m.code ? m.code(m.claim, bits) : converted(m.claim, bits));
     a.source.push_back(near(golden::decode(*m.claim.output, bits)));
   }
+  PredictedArray unused = {};
+  unused.name = "the unused nibbles";
+  if (m.claim.code->storage_bits == 4) {
+    const std::int64_t pitch = (m.cols + 1) / 2 * 2;
+    std::vector<std::uint64_t> nibbles(static_cast<std::size_t>(m.rows * pitch));
+    for (std::int64_t r = 0; r < m.rows; ++r)
+      for (std::int64_t c = 0; c < m.cols; ++c) {
+        const std::int64_t at = m.nibble_at ? m.nibble_at(r, c, m.cols) : r * pitch + c;
+        if (at >= 0 && at < std::ssize(nibbles))
+          nibbles[static_cast<std::size_t>(at)] = a.codes[static_cast<std::size_t>(r * m.cols + c)];
+      }
+    for (std::int64_t r = 0; r < m.rows; ++r) {
+      for (std::int64_t c = 0; c < m.cols; ++c)
+        a.codes[static_cast<std::size_t>(r * m.cols + c)] =
+            nibbles[static_cast<std::size_t>(r * pitch + c)];
+      if (m.cols % 2 == 1)
+        unused.codes.push_back(nibbles[static_cast<std::size_t>((r + 1) * pitch - 1)]);
+    }
+  }
+  unused.rows = std::ssize(unused.codes);
+  unused.cols = 1;
   Prediction p;
   p.push_back(std::move(a));
+  p.push_back(std::move(unused));
   return p;
 }
 
@@ -113,6 +135,16 @@ Prediction predict_moved(const MovedModel& m) {
   return p;
 }
 
+std::vector<std::uint32_t> scale_codes_of(const BlockScaledTensor& t) {
+  std::vector<std::uint32_t> codes;
+  if (t.rows == 0 || t.cols == 0) return codes;
+  const golden::BlockGrid g = golden::block_grid(*t.format, t.rows, t.cols);
+  for (std::int64_t r = 0; r < t.rows; ++r)
+    for (std::int64_t c = 0; c < t.cols; ++c)
+      codes.push_back(golden::load_scale(t, r / g.block_rows, c / g.block_cols));
+  return codes;
+}
+
 Prediction predict_dequantized(const ReaderModel& m) {
   const golden::FactoredMatrix f = m.run();
   const Value g = golden::value_of(f.tensor_scale);
@@ -131,6 +163,7 @@ Prediction predict_dequantized(const ReaderModel& m) {
   p.front().bit_exact = true;
   p.front().block = m.t.format->block.cols;
   for (const Value& element : f.elements) p.front().source.push_back(near(element));
+  p.front().scale_codes = scale_codes_of(m.t);
   return p;
 }
 
@@ -254,7 +287,13 @@ Seen seen(const Case& c) {
     SeenArray a;
     for (std::int64_t i = 0; i < c.call.m * c.call.k; ++i)
       a.codes.push_back(code_at(out, *claim.code, c.call.k, i));
+    SeenArray unused;
+    if (claim.code->storage_bits == 4 && c.call.k % 2 == 1)
+      for (std::int64_t r = 0; r < c.call.m; ++r)
+        unused.codes.push_back(out[static_cast<std::size_t>((r + 1) * ((c.call.k + 1) / 2) - 1)] >>
+                               4U);
     s.push_back(std::move(a));
+    s.push_back(std::move(unused));
   } else if (moving.is(claim)) {
     SeenArray a;
     const bool codes = c.call.in.at(0).shape.part == ASSAY_DUT_VALUES;

@@ -20,6 +20,8 @@ struct ConvertModel {
   std::vector<std::uint32_t> source;  ///< as stored
   /// Of a number of the source, as stored; null: the right one.
   std::function<std::uint32_t(const kernels::Claim&, std::uint32_t bits)> code;
+  /// Where a code of four bits is stored, counted in nibbles; null: in its place. -1: nowhere.
+  std::function<std::int64_t(std::int64_t r, std::int64_t c, std::int64_t cols)> nibble_at;
 };
 
 /// Stochastic rounding: the quantizer, and the random word of each element.

@@ -60,6 +60,26 @@ bool number_is(const Site& s, bool (*test)(const golden::RationalValue&)) {
   return s.array->format != nullptr && test(s.array->numbers[s.slot]);
 }
 
+/// The numbers of its block, by what they were made from.
+bool block_any(const Site& s, bool (*test)(double)) {
+  if (s.array->block <= 0 || s.array->source.empty()) return false;
+  const Attribute first = row(s) * s.array->cols + block_of(s) * s.array->block;
+  const Attribute last =
+      row(s) * s.array->cols + std::min(s.array->cols, (block_of(s) + 1) * s.array->block);
+  for (Attribute i = first; i < last; ++i)
+    if (test(s.array->source[static_cast<std::size_t>(i)])) return true;
+  return false;
+}
+bool block_all(const Site& s, bool (*test)(double)) {
+  if (s.array->block <= 0 || s.array->source.empty()) return false;
+  const Attribute first = row(s) * s.array->cols + block_of(s) * s.array->block;
+  const Attribute last =
+      row(s) * s.array->cols + std::min(s.array->cols, (block_of(s) + 1) * s.array->block);
+  for (Attribute i = first; i < last; ++i)
+    if (!test(s.array->source[static_cast<std::size_t>(i)])) return false;
+  return true;
+}
+
 /// What is said of a slot in one word.
 struct Word {
   const char* text;
@@ -76,6 +96,7 @@ const Word words[] = {
     {"where alpha is not 1", [](const Site& s) { return s.c->call.alpha != 1.0F; }},
     {"where alpha is negative", [](const Site& s) { return s.c->call.alpha < 0.0F; }},
     {"where rows do not follow each other", [](const Site& s) { return s.c->call.row_gap > 0; }},
+    {"where rows follow each other", [](const Site& s) { return s.c->call.row_gap == 0; }},
     {"where there is a bias",
      [](const Site& s) { return !input_bytes(s.c->call, ASSAY_DUT_BIAS).empty(); }},
     {"where there is no bias",
@@ -103,6 +124,14 @@ const Word words[] = {
        return s.array->block > 0 && (block_of(s) + 1) * s.array->block > s.array->cols;
      }},
     {"in the first block of a row", [](const Site& s) { return block_of(s) == 0; }},
+    {"in blocks of zeros",
+     [](const Site& s) { return block_all(s, [](double x) { return x == 0; }); }},
+    {"in blocks with NaN",
+     [](const Site& s) { return block_any(s, [](double x) { return std::isnan(x); }); }},
+    {"in blocks with an infinity",
+     [](const Site& s) { return block_any(s, [](double x) { return std::isinf(x); }); }},
+    {"in blocks without a positive number",
+     [](const Site& s) { return block_all(s, [](double x) { return !(x > 0); }); }},
     {"behind an empty group", [](const Site& s) { return empty_before(s) == 1; }},
     {"in the first row of a group", [](const Site& s) { return row_in_group(s) == 0; }},
     {"in the last row of a group", [](const Site& s) { return rows_behind_in_group(s) == 0; }},
@@ -177,6 +206,11 @@ const Measure measures[] = {
     {"row from the end", [](const Site& s) { return s.array->rows - 1 - row(s); }, false},
     {"column from the end", [](const Site& s) { return s.array->cols - 1 - col(s); }, false},
     {"block", block_of, false},
+    {"the number of blocks in a row",
+     [](const Site& s) {
+       return s.array->block > 0 ? (s.array->cols + s.array->block - 1) / s.array->block : none;
+     },
+     true},
     {"place in the block",
      [](const Site& s) { return s.array->block > 0 ? col(s) % s.array->block : none; }, false},
     {"group", group_of, false},
@@ -195,6 +229,8 @@ const Measure measures[] = {
      false, true},
     {"its scale factor's code",
      [](const Site& s) {
+       if (!s.array->scale_codes.empty())
+         return static_cast<Attribute>(s.array->scale_codes[s.slot]);
        return s.array->format == nullptr && s.array->block > 0
                   ? static_cast<Attribute>(s.array->codes[s.slot] >> 8U)
                   : none;
@@ -295,20 +331,22 @@ void say_tiles(std::vector<Statement>& out, std::span<const Site> wrong) {
   }
 }
 
-}  // namespace
-
-std::optional<Place> place_of(std::span<const Site> wrong, std::span<const Site> right) {
-  if (wrong.empty() || right.empty()) return std::nullopt;
+/// The simplest statement that separates some slots.
+std::optional<Statement> separates(std::span<const Site> wrong, std::span<const Site> right) {
   std::vector<Statement> statements;
   say_word(statements, wrong);
   if (wrong.size() >= 2 && right.size() >= 6) {
     for (const Measure& m : measures) say_measure(statements, m, wrong, right);
     say_tiles(statements, wrong);
+  } else if (wrong.size() >= 2 && right.size() >= 2) {
+    // Few slots can show it: a tile alone, and it costs more.
+    say_tiles(statements, wrong);
+    for (Statement& s : statements) s.cost += s.cost == 2 ? 2 : 0;
   }
   std::stable_sort(statements.begin(), statements.end(),
                    [](const Statement& a, const Statement& b) { return a.cost < b.cost; });
   for (const Statement& s : statements)
-    if (std::none_of(right.begin(), right.end(), s.holds)) return Place{s.text, s.cost};
+    if (std::none_of(right.begin(), right.end(), s.holds)) return s;
   if (wrong.size() < 4 || right.size() < 12) return std::nullopt;
   // Two statements of a word together, or one of a word and one with a number.
   std::vector<std::vector<bool>> holds(statements.size());
@@ -321,9 +359,45 @@ std::optional<Place> place_of(std::span<const Site> wrong, std::span<const Site>
         bool apart = true;
         for (std::size_t r = 0; r < right.size() && apart; ++r)
           apart = !(holds[i][r] && holds[j][r]);
-        if (apart) return Place{statements[i].text + ", " + statements[j].text, most + 1};
+        if (apart)
+          return Statement{statements[i].text + ", " + statements[j].text, most + 1,
+                           [a = statements[i].holds, b = statements[j].holds](const Site& s) {
+                             return a(s) && b(s);
+                           }};
       }
   return std::nullopt;
+}
+
+/// As many of them as `most`, evenly spread, the first and the last among them.
+std::vector<Site> spread_of(std::span<const Site> all, std::size_t most) {
+  if (all.size() <= most) return {all.begin(), all.end()};
+  std::vector<Site> out;
+  for (std::size_t i = 0; i < most; ++i) out.push_back(all[i * (all.size() - 1) / (most - 1)]);
+  return out;
+}
+
+}  // namespace
+
+std::optional<Place> place_of(std::span<const Site> wrong, std::span<const Site> right) {
+  if (wrong.empty() || right.empty()) return std::nullopt;
+  // Learned from some slots and held against all: those that speak against it are added, until none
+  // does. What separates all separates any of them, so that nothing is lost.
+  constexpr std::size_t at_a_time = 4096;
+  std::vector<Site> some_wrong = spread_of(wrong, at_a_time);
+  std::vector<Site> some_right = spread_of(right, at_a_time);
+  while (true) {
+    const std::optional<Statement> s = separates(some_wrong, some_right);
+    if (!s) return std::nullopt;
+    std::vector<Site> not_held;
+    std::vector<Site> held;
+    for (const Site& x : wrong)
+      if (!s->holds(x)) not_held.push_back(x);
+    for (const Site& x : right)
+      if (s->holds(x)) held.push_back(x);
+    if (not_held.empty() && held.empty()) return Place{s->text, s->cost};
+    for (const Site& x : spread_of(not_held, at_a_time)) some_wrong.push_back(x);
+    for (const Site& x : spread_of(held, at_a_time)) some_right.push_back(x);
+  }
 }
 
 }  // namespace assay::proptests::diagnosis

@@ -27,6 +27,7 @@ struct PredictedArray {
   bool bit_exact = false;                ///< numbers that no error leaves off by roundings
   std::vector<double> source;  ///< what each slot was made from, where that is one number; or empty
   const formats::FormatSpec* code_format = nullptr;  ///< of codes that `source` was rounded to
+  std::vector<std::uint32_t> scale_codes;            ///< of what each slot was read from, or empty
   std::vector<std::int64_t> group;                   ///< of each row, in grouped products; or empty
   std::vector<std::int64_t>
       telling;  ///< some rows that came out wrong, where it saves work; or empty

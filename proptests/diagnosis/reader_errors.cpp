@@ -312,7 +312,11 @@ std::vector<ReaderError> make_rows() {
 }  // namespace
 
 const std::vector<ReaderError>& reader_errors() {
-  static const std::vector<ReaderError> rows = make_rows();
+  static const std::vector<ReaderError> rows = [] {
+    std::vector<ReaderError> all = make_rows();
+    for (ReaderError& row : decoding_errors()) all.push_back(std::move(row));
+    return all;
+  }();
   return rows;
 }
 

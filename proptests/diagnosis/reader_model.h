@@ -35,6 +35,8 @@ struct ReaderError {
   bool (*applies)(const formats::BlockFormat&) = nullptr;  ///< null: to all
 };
 [[nodiscard]] const std::vector<ReaderError>& reader_errors();
+/// Those of them that are about single codes, and about counting through rows.
+[[nodiscard]] std::vector<ReaderError> decoding_errors();
 
 /// A wrong way from an exact result to the output format; monotone, so that a bound around the
 /// exact result becomes an interval of outputs.

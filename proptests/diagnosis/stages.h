@@ -130,8 +130,12 @@ Stage<Model> scalar(std::string id, std::string text, float* (*of)(Model&)) {
 // The parts of generated_hypotheses().
 [[nodiscard]] std::vector<Hypothesis> generated_of_outputs();
 [[nodiscard]] std::vector<Hypothesis> generated_of_quantizers();
+[[nodiscard]] std::vector<Hypothesis> generated_of_readers();
+[[nodiscard]] std::vector<Hypothesis> generated_of_moves();
 [[nodiscard]] std::vector<Hypothesis> generated_of_conversions();
+[[nodiscard]] std::vector<Hypothesis> generated_of_packing();  ///< among those of conversions
 [[nodiscard]] std::vector<Hypothesis> generated_of_draws();
+[[nodiscard]] std::vector<Hypothesis> generated_of_generators();  ///< among those of draws
 [[nodiscard]] std::vector<Hypothesis> generated_of_products();
 [[nodiscard]] std::vector<Hypothesis> generated_of_gates();
 [[nodiscard]] std::vector<Hypothesis> generated_of_gate_halves();

@@ -9,7 +9,6 @@
 namespace assay::proptests::diagnosis {
 namespace {
 
-constexpr std::size_t most_sites = 4096;  ///< that a place is learned from, of either kind
 constexpr std::size_t most_in_places = 3;
 constexpr std::size_t share_missed = 4;  ///< one failing case of so many may speak against `mostly`
 constexpr std::size_t least_for_most = 4;
@@ -29,14 +28,11 @@ struct Sites {
   std::size_t wrongs = 0, rights = 0;
   bool trivial = true;  ///< all that is wrong is 0 or NaN
   void add(const Sites& other) {
-    for (const Site& s : other.wrong) put(wrong, s);
-    for (const Site& s : other.right) put(right, s);
+    wrong.insert(wrong.end(), other.wrong.begin(), other.wrong.end());
+    right.insert(right.end(), other.right.begin(), other.right.end());
     wrongs += other.wrongs;
     rights += other.rights;
     trivial = trivial && other.trivial;
-  }
-  void put(std::vector<Site>& list, const Site& s) const {
-    if (list.size() < most_sites) list.push_back(s);
   }
 };
 
@@ -51,7 +47,7 @@ bool collect(Sites& to, const Reading& r, const Prediction& p) {
       if (v == Verdict::neither) return false;
       if (v == Verdict::both) continue;
       const bool wrong = v == Verdict::wrong;
-      to.put(wrong ? to.wrong : to.right, {&r.one, &r.right[a], i});
+      (wrong ? to.wrong : to.right).push_back({&r.one, &r.right[a], i});
       wrongs += wrong ? 1 : 0;
       if (wrong &&
           (p[a].format == nullptr || !(p[a].numbers[i].is_zero() || p[a].numbers[i].is_nan())))
@@ -108,7 +104,7 @@ bool settles(const Weighed& w) { return w.rank == Rank::everywhere; }
 
 bool before(const Weighed& a, const Weighed& b) {
   if (a.rank != b.rank) return a.rank < b.rank;
-  if (a.rank == Rank::somewhere && a.cost != b.cost) return a.cost < b.cost;
+  if (a.rank <= Rank::somewhere && a.cost != b.cost) return a.cost < b.cost;
   if (a.rank == Rank::in_places) return a.share > b.share;
   return false;
 }
@@ -128,6 +124,98 @@ void weigh_into(std::vector<Weighed>& out, const std::vector<Hypothesis>& all,
     else if (before(*w, *same))
       *same = std::move(*w);
   }
+}
+
+// --- Two errors together ---------------------------------------------------------------------
+
+/// A slot of a failing case that is not as it should be, by its number among those.
+using Slots = std::vector<bool>;
+
+std::size_t wrong_slots(std::span<const Reading> failing) {
+  std::size_t count = 0;
+  for (const Reading& r : failing)
+    for (std::size_t a = 0; a < r.right.size(); ++a)
+      for (std::size_t i = 0; i < slots(r.right[a]); ++i)
+        count += agrees(r.seen[a], r.right[a], i, true) ? 0 : 1;
+  return count;
+}
+
+/// Which of them the error makes as they are; nothing where a slot that could show it does not.
+std::optional<Slots> explained(const Hypothesis& h, std::span<const Reading> failing,
+                               std::span<const Reading> passing, std::size_t wrong) {
+  Slots out(wrong);
+  bool any = false;
+  std::size_t at = 0;
+  for (const bool failed : {true, false})
+    for (const Reading& r : failed ? failing : passing) {
+      const auto p = unless_declined([&] { return h.predict(r.one, r.right); });
+      if (p && p->size() != r.right.size()) return std::nullopt;
+      for (std::size_t a = 0; a < r.right.size(); ++a) {
+        if (p && slots((*p)[a]) != slots(r.right[a])) return std::nullopt;
+        for (std::size_t i = 0; i < slots(r.right[a]); ++i) {
+          const Verdict v = p ? verdict(r.seen[a], r.right[a], (*p)[a], i) : Verdict::both;
+          if (v == Verdict::right) return std::nullopt;
+          if (!failed || agrees(r.seen[a], r.right[a], i, true)) continue;
+          any = any || v == Verdict::wrong;
+          out[at++] = v == Verdict::wrong;
+        }
+      }
+    }
+  return any ? std::optional(std::move(out)) : std::nullopt;
+}
+
+/// Where no single error is found: two of them, both of which show wherever they could, and which
+/// leave no wrong slot unexplained.
+void weigh_pairs(std::vector<Weighed>& out, const kernels::Claim& claim,
+                 std::span<const Reading> failing, std::span<const Reading> passing) {
+  struct Half {
+    const Hypothesis* h;
+    Slots slots;
+  };
+  // Found on a few cases, and held against all.
+  constexpr std::size_t few = 6;
+  const std::span<const Reading> some_failing = failing.first(std::min(few, failing.size()));
+  const std::span<const Reading> some_passing = passing.first(std::min(few, passing.size()));
+  const std::size_t wrong = wrong_slots(some_failing);
+  if (wrong < 2) return;
+  std::vector<Half> halves;
+  for (const auto* table : {&hypotheses(), &generated_hypotheses()})
+    for (const Hypothesis& h : *table) {
+      if (!h.predict || h.literal || h.loose || !h.applies(claim)) continue;
+      std::optional<Slots> s = explained(h, some_failing, some_passing, wrong);
+      if (s && std::none_of(halves.begin(), halves.end(),
+                            [&](const Half& other) { return other.slots == *s; }))
+        halves.push_back({&h, std::move(*s)});
+    }
+  const auto cover = [](const Slots& a, const Slots& b) {
+    for (std::size_t k = 0; k < a.size(); ++k)
+      if (!a[k] && !b[k]) return false;
+    return true;
+  };
+  const std::size_t wrong_in_all = wrong_slots(failing);
+  const auto of_all = [&](const Half& half) {
+    return explained(*half.h, failing, passing, wrong_in_all);
+  };
+  for (std::size_t i = 0; i < halves.size(); ++i)
+    for (std::size_t j = i + 1; j < halves.size(); ++j) {
+      if (!cover(halves[i].slots, halves[j].slots)) continue;
+      const std::optional<Slots> a = of_all(halves[i]);
+      if (!a) break;
+      const std::optional<Slots> b = of_all(halves[j]);
+      if (!b || !cover(*a, *b)) continue;
+      Weighed w;
+      const auto failed = static_cast<std::int64_t>(failing.size());
+      const auto passed = static_cast<std::int64_t>(passing.size());
+      w.candidate = {halves[i].h->id + "+" + halves[j].h->id,
+                     halves[i].h->name + "; and " + halves[j].h->name,
+                     failed,
+                     failed,
+                     passed,
+                     passed};
+      w.rank = Rank::two;
+      out.push_back(std::move(w));
+      return;
+    }
 }
 
 }  // namespace
@@ -164,6 +252,7 @@ std::optional<Weighed> weigh(const Hypothesis& h, std::span<const Reading> faili
   }
   const std::size_t rights_of_failing = sites.rights;
   Weighed w;
+  w.cost = h.learned;
   const auto passed = static_cast<std::int64_t>(passing.size());
   const auto failed = static_cast<std::int64_t>(failing.size());
   w.candidate = {h.id, h.name, failed - static_cast<std::int64_t>(missed), failed, 0, passed};
@@ -182,7 +271,7 @@ std::optional<Weighed> weigh(const Hypothesis& h, std::span<const Reading> faili
   if (sites.rights == 0) return w;
   if (const std::optional<Place> place = place_of(sites.wrong, sites.right)) {
     w.rank = Rank::somewhere;
-    w.cost = place->cost + assumed(h, sites, w.share);
+    w.cost += place->cost + assumed(h, sites, w.share);
     w.candidate.where = place->text;
     w.candidate.consistent = passed;
     return w;
@@ -204,6 +293,8 @@ std::vector<Weighed> weigh_all(const kernels::Claim& claim, std::span<const Read
   weigh_into(out, hypotheses(), claim, failing, passing);
   if (std::none_of(out.begin(), out.end(), settles))
     weigh_into(out, generated_hypotheses(), claim, failing, passing);
+  if (std::none_of(out.begin(), out.end(), [](const Weighed& w) { return w.rank < Rank::alike; }))
+    weigh_pairs(out, claim, failing, passing);
   if (std::none_of(out.begin(), out.end(),
                    [](const Weighed& w) { return w.rank < Rank::in_places; }) &&
       failing.size() >= least_for_most) {

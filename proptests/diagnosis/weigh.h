@@ -8,6 +8,7 @@
 //
 //   everywhere   every slot that could show the error does, in failing and passing cases
 //   somewhere    it shows in exactly the slots that a place names (place.h)
+//   two          two errors, each everywhere where it could show, leave nothing unexplained
 //   alike        a loose pattern that many errors would leave
 //   sometimes    failing cases show it throughout, passing ones do not, and nobody knows why
 //   mostly       of four failing cases it explains three
@@ -37,6 +38,7 @@ enum class Rank : std::uint8_t {
   everywhere,
   condition,
   somewhere,
+  two,
   alike,
   sometimes,
   mostly,

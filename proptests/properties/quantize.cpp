@@ -95,7 +95,9 @@ Shape whole_blocks(Draw& draw, std::int64_t block) {
 }
 Shape partial_blocks(Draw& draw, std::int64_t block) {
   const std::int64_t rows = draw.between(1, 3);
-  return {rows, draw.between(1, 2 * block + 1)};
+  const std::int64_t cols = draw.between(1, 2 * block + 1);
+  // Buffers of several blocks end in a partial one too.
+  return {rows, draw.one_in(8) ? cols + block * draw.between(2, 5) : cols};
 }
 /// Many rows or many blocks, narrow otherwise: where a scale swizzle goes wrong.
 Shape long_side(Draw& draw, std::int64_t block) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 
 #include "formats/codec.h"
 #include "golden/layout.h"
@@ -24,6 +25,15 @@ float draw_tensor_scale(Draw& draw, const BlockFormat& format) {
 std::uint32_t code_at(const BlockFormat& format, std::int64_t index) {
   const CodeRange range = scale_codes(format);
   return range.first + static_cast<std::uint32_t>(index % (range.last - range.first + 1));
+}
+/// All of them, each once, small and large in turn: a few cases in a row tell an error of large
+/// exponents from one of all.
+std::uint32_t mixed_code_at(const BlockFormat& format, std::int64_t index) {
+  const CodeRange range = scale_codes(format);
+  const std::int64_t count = range.last - range.first + 1;
+  std::int64_t step = count * 5 / 8;
+  while (std::gcd(step, count) != 1) ++step;
+  return code_at(format, index % count * step);
 }
 /// Codes of two-level formats need a block beside them that fixes the tensor scale.
 std::int64_t row_blocks(const BlockFormat& format) { return two_level(format) ? 2 : 1; }
@@ -56,7 +66,7 @@ void every_scale_threshold(Draw& draw, themes::Case& c, std::int64_t index) {
   const BlockFormat& format = *c.claim.a;
   const std::int64_t block = format.block.cols;
   const float g = draw_tensor_scale(draw, format);
-  const std::uint32_t code = code_at(format, index);
+  const std::uint32_t code = mixed_code_at(format, index);
   const float scale = formats::decode(*format.scale, code);
   std::vector<float> thresholds{4.0F * scale, 6.0F * scale};
   if (two_level(format)) {

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <cmath>
+#include <cstring>
 #include <memory>
 
 #include "formats/presets.h"
@@ -96,6 +98,13 @@ TEST(Place, IsTheSimplestStatementThatSeparates) {
   EXPECT_EQ(Sites(16, 64, 16, [](auto r, auto c) { return (r * 7 + c * 5) % 11 < 4; }).place(), "");
 }
 
+TEST(Place, KeepsABoundaryAmongManySlots) {
+  // Far more than are looked at together.
+  EXPECT_EQ(Sites(70000, 2, 0, [](auto r, auto) { return r >= 65535; }).place(),
+            "from row 65535 on");
+  EXPECT_EQ(Sites(20001, 3, 0, [](auto r, auto) { return r == 20000; }).place(), "in the last row");
+}
+
 TEST(Place, NeedsMoreThanOneSlotForANumber) {
   EXPECT_EQ(Sites(6, 64, 16, [](auto r, auto c) { return r == 2 && c == 7; }).place(), "");
 }
@@ -150,6 +159,63 @@ kernels::Claim mxfp4_claim() {
   claim.operation = "quantize";
   claim.a = &formats::mxfp4_rceil;
   return claim;
+}
+
+kernels::Claim quantizing_to(const formats::BlockFormat& format) {
+  kernels::Claim claim = mxfp4_claim();
+  claim.a = &format;
+  return claim;
+}
+
+TEST(Model, IsGoldensWhereNothingIsSpoiled) {
+  for (const formats::BlockFormat* format :
+       {&formats::nvfp4, &formats::nvfp4_divide, &formats::nvfp4_2d, &formats::nvfp4_4over6,
+        &formats::nvfp4_4over6_mae, &formats::nvfp4_4over6_max, &formats::mxfp4_floor,
+        &formats::deepseek_v4}) {
+    Quantized one(35, 41, quantizing_to(*format));
+    one.x[50] = NAN;
+    const formats::BlockScaledTensor model = quantizer_of(one.call).run();
+    const formats::BlockScaledTensor golden = golden::quantize(one.x, 35, 41, *format);
+    EXPECT_EQ(model.codes, golden.codes) << format->name;
+    EXPECT_EQ(model.scales, golden.scales) << format->name;
+    EXPECT_EQ(model.tensor_scale, golden.tensor_scale) << format->name;
+  }
+}
+
+TEST(Generated, NamesTwoErrorsThatShowTogether) {
+  Quantized failing(4, 64, mxfp4_claim());
+  QuantizerModel model = quantizer_of(failing.call);
+  model.code = [](const RationalValue&, std::uint32_t c) {
+    return (c & 7U) == 1 ? c + 1 : (c & 7U) == 4 ? c - 1 : c;
+  };
+  failing.leaves(model.run());
+  const std::vector<Reading> readings{failing.reading()};
+  const std::vector<Weighed> weighed = weigh_all(failing.call.claim, readings, {});
+  ASSERT_FALSE(weighed.empty());
+  EXPECT_EQ(weighed.front().candidate.id, "code_misencoded+code_misencoded");
+  EXPECT_EQ(weighed.front().rank, Rank::two);
+}
+
+TEST(Generated, NamesTheStepOfAnOrder) {
+  // The reciprocal that elements are multiplied by is truncated to bf16.
+  Quantized failing(8, 64, quantizing_to(formats::nvfp4));
+  for (std::size_t i = 0; i < failing.x.size(); ++i)
+    failing.x[i] = static_cast<float>((i * 2654435761U % 4099) * (1 + i / 16 % 11)) / 497.0F;
+  QuantizerModel model = quantizer_of(failing.call);
+  for (formats::Operation& o : model.block_order)
+    if (o.op == formats::OpCode::divide)
+      o.round = {&formats::bf16, formats::RoundingMode::toward_zero,
+                 formats::Overflow::to_infinity};
+  const formats::BlockScaledTensor t = model.run();
+  failing.leaves(t);
+  failing.answer.outputs.emplace_back(4);
+  std::memcpy(failing.answer.outputs.back().data(), &t.tensor_scale, 4);
+  const std::vector<Reading> readings{failing.reading()};
+  const std::vector<Weighed> weighed = weigh_all(failing.call.claim, readings, {});
+  ASSERT_FALSE(weighed.empty());
+  EXPECT_EQ(weighed.front().candidate.id, "step_narrowed");
+  EXPECT_EQ(weighed.front().candidate.name,
+            "1 / (the scale factor * the tensor scale) passes through bf16, truncated");
 }
 
 TEST(Generated, NamesAFaultThatNobodyWroteDown) {

@@ -1,195 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// What may go wrong in conversions of numbers, in the words of stochastic rounding, and in every
-// output, whatever the operation.
+// What may go wrong in the words of stochastic rounding: which word an element takes, which of its
+// bits, and how they decide.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
-#include <cmath>
 
-#include "golden/layout.h"
-#include "proptests/arena.h"
 #include "proptests/diagnosis/fraction.h"
 #include "proptests/diagnosis/stages.h"
-#include "proptests/properties/convert_expected.h"
 
 namespace assay::proptests::diagnosis {
 namespace {
 
 using formats::RoundingMode;
 using golden::RationalValue;
-
-// --- Conversions ---------------------------------------------------------------------------
-
-float as_float(const formats::FormatSpec& format, std::uint32_t bits) {
-  const golden::Value v = golden::decode(format, bits);
-  if (v.is_nan()) return NAN;
-  if (v.is_infinite()) return v.negative ? -INFINITY : INFINITY;
-  return std::copysign(static_cast<float>(golden::approximate(v.number)),
-                       v.negative ? -1.0F : 1.0F);
-}
-
-struct ResultEdit {
-  const char* id;
-  const char* text;
-  std::uint32_t (*code)(const formats::FormatSpec& f, const golden::Value& x, std::uint32_t right);
-};
-bool beyond(const formats::FormatSpec& f, const golden::Value& x) {
-  return x.is_infinite() || (x.is_finite() && golden::max_finite(f) < golden::abs(x.number));
-}
-std::uint32_t signed_code(const formats::FormatSpec& f, std::uint32_t magnitude, bool negative) {
-  return golden::with_sign(f, magnitude, negative && golden::sign_mask(f) != 0);
-}
-std::uint32_t nan_code(const formats::FormatSpec& f, std::uint32_t right, bool negative) {
-  return golden::has_nan(f) ? golden::canonical_nan(f, negative && golden::sign_mask(f) != 0)
-                            : right;
-}
-constexpr ResultEdit results[] = {
-    {"nan_as_zero", "NaN becomes 0",
-     [](const auto&, const auto& x, auto right) { return x.is_nan() ? 0U : right; }},
-    {"nan_as_largest", "NaN becomes the largest number",
-     [](const auto& f, const auto& x, auto right) {
-       return x.is_nan() ? golden::max_finite_code(f) : right;
-     }},
-    {"nan_as_largest", "NaN becomes the largest number of its sign",
-     [](const auto& f, const auto& x, auto right) {
-       return x.is_nan() ? signed_code(f, golden::max_finite_code(f), x.negative) : right;
-     }},
-    {"nan_sign", "NaN has the other sign",
-     [](const auto& f, const auto& x, auto right) {
-       return x.is_nan() ? right ^ golden::sign_mask(f) : right;
-     }},
-    {"nan_payload", "NaN has all bits set",
-     [](const auto& f, const auto& x, auto right) {
-       return x.is_nan() ? golden::code_mask(f) : right;
-     }},
-    {"overflow_is_nan", "numbers beyond the largest become NaN",
-     [](const auto& f, const auto& x, auto right) {
-       return beyond(f, x) ? nan_code(f, right, x.negative) : right;
-     }},
-    {"infinity_is_nan", "infinities become NaN",
-     [](const auto& f, const auto& x, auto right) {
-       return x.is_infinite() ? nan_code(f, right, x.negative) : right;
-     }},
-    {"infinity_as_zero", "infinities become 0",
-     [](const auto&, const auto& x, auto right) { return x.is_infinite() ? 0U : right; }},
-    {"overflow_saturates", "numbers beyond the largest become the largest",
-     [](const auto& f, const auto& x, auto right) {
-       return beyond(f, x) ? signed_code(f, golden::max_finite_code(f), x.negative) : right;
-     }},
-    {"infinity_saturates", "infinities become the largest number",
-     [](const auto& f, const auto& x, auto right) {
-       return x.is_infinite() ? signed_code(f, golden::max_finite_code(f), x.negative) : right;
-     }},
-    {"overflow_is_infinity", "numbers beyond the largest become the code behind it",
-     [](const auto& f, const auto& x, auto right) {
-       return beyond(f, x) ? signed_code(f, golden::max_finite_code(f) + 1, x.negative) : right;
-     }},
-    {"overflow_wraps", "numbers beyond the largest become 0",
-     [](const auto& f, const auto& x, auto right) {
-       return beyond(f, x) ? signed_code(f, 0, x.negative) : right;
-     }},
-    {"saturates_one_low", "the largest code is never given, but the one below",
-     [](const auto& f, const auto&, auto right) {
-       return golden::magnitude_of(f, right) == golden::max_finite_code(f) ? right - 1 : right;
-     }},
-    {"subnormals_flushed", "subnormal codes become 0",
-     [](const auto& f, const auto&, auto right) {
-       const std::uint32_t m = golden::magnitude_of(f, right);
-       return m < (1U << static_cast<unsigned>(f.mantissa_bits)) ? right - m : right;
-     }},
-    {"subnormals_flushed", "subnormal codes become +0",
-     [](const auto& f, const auto&, auto right) {
-       const std::uint32_t m = golden::magnitude_of(f, right);
-       return m < (1U << static_cast<unsigned>(f.mantissa_bits)) ? 0U : right;
-     }},
-    {"subnormals_clamped", "subnormal codes become the smallest normal one",
-     [](const auto& f, const auto&, auto right) {
-       const std::uint32_t m = golden::magnitude_of(f, right);
-       const std::uint32_t least = 1U << static_cast<unsigned>(f.mantissa_bits);
-       return m > 0 && m < least ? right - m + least : right;
-     }},
-    {"underflow_clamped", "what rounds to 0 becomes the smallest number",
-     [](const auto& f, const auto& x, auto right) {
-       return !x.is_zero() && golden::magnitude_of(f, right) == 0 ? right + 1 : right;
-     }},
-    {"sign_lost", "the sign is lost",
-     [](const auto& f, const auto&, auto right) { return right & ~golden::sign_mask(f); }},
-    {"sign_inverted", "the sign is inverted",
-     [](const auto& f, const auto&, auto right) { return right ^ golden::sign_mask(f); }},
-    {"zero_sign_lost", "-0 becomes +0",
-     [](const auto& f, const auto&, auto right) {
-       return golden::magnitude_of(f, right) == 0 ? 0U : right;
-     }},
-    {"negative_lost", "negative numbers become 0",
-     [](const auto&, const auto& x, auto right) { return x.negative ? 0U : right; }},
-    {"carry_lost", "a carry out of the mantissa does not reach the exponent",
-     [](const auto& f, const auto& x, auto right) {
-       if (!x.is_finite() || x.is_zero() || f.mantissa_bits == 0) return right;
-       const std::uint32_t down = golden::encode(f, x, RoundingMode::toward_zero,
-                                                 golden::policy_of(formats::saturating, f));
-       const std::uint32_t mantissa = (1U << static_cast<unsigned>(f.mantissa_bits)) - 1;
-       return (right & ~mantissa) != (down & ~mantissa) ? down & ~mantissa : right;
-     }},
-    {"carry_lost", "a mantissa that rounds up to the next exponent stays at its largest",
-     [](const auto& f, const auto& x, auto right) {
-       if (!x.is_finite() || x.is_zero() || f.mantissa_bits == 0) return right;
-       const std::uint32_t down = golden::encode(f, x, RoundingMode::toward_zero,
-                                                 golden::policy_of(formats::saturating, f));
-       const std::uint32_t mantissa = (1U << static_cast<unsigned>(f.mantissa_bits)) - 1;
-       return (right & ~mantissa) != (down & ~mantissa) ? down : right;
-     }},
-    {"bias_off", "exponents are one too small",
-     [](const auto& f, const auto&, auto right) {
-       const std::uint32_t step = 1U << static_cast<unsigned>(f.mantissa_bits);
-       return golden::magnitude_of(f, right) >= step ? right - step : right;
-     }},
-    {"bias_off", "exponents are one too large",
-     [](const auto& f, const auto&, auto right) {
-       const std::uint32_t step = 1U << static_cast<unsigned>(f.mantissa_bits);
-       return golden::magnitude_of(f, right) + step <= golden::max_finite_code(f) ? right + step
-                                                                                  : right;
-     }},
-    {"magnitude_of_negatives", "negative numbers count as positive",
-     [](const auto& f, const auto& x, auto right) {
-       if (!x.negative || x.is_nan()) return right;
-       return golden::encode(f, -x, RoundingMode::nearest_even,
-                             golden::policy_of(formats::saturating, f));
-     }},
-};
-
-template <class Code>
-Hypothesis converting_by(const char* id, const std::string& text, Code code) {
-  return edited(converting, id, text, [code](ConvertModel& m, const Case&) { m.code = code; });
-}
-
-std::vector<Hypothesis> of_results() {
-  std::vector<Hypothesis> out;
-  for (const ResultEdit& edit : results)
-    out.push_back(
-        converting_by(edit.id, edit.text, [&edit](const kernels::Claim& c, std::uint32_t bits) {
-          return edit.code(*c.code, golden::decode(*c.output, bits), converted(c, bits));
-        }));
-  for (const FractionRule& rule : fraction_rules())
-    out.push_back(
-        converting_by(rule.id, rule.text, [&rule](const kernels::Claim& c, std::uint32_t bits) {
-          return rounded_by(rule, *c.code, golden::to_rational(golden::decode(*c.output, bits)),
-                            converted(c, bits));
-        }));
-  for (const ValueEdit& edit : value_edits())
-    out.push_back(converting_by(
-        (std::string("input_") + edit.id).c_str(), said(edit.text, "the input"),
-        [&edit](const kernels::Claim& c, std::uint32_t bits) {
-          return golden::encode(*c.code, golden::value_of(edit.value(as_float(*c.output, bits))),
-                                c.rounding, golden::policy_of(*c.profile, *c.code));
-        }));
-  cross(out, converting,
-        Stage<ConvertModel>{
-            "input", "the input",
-            [](ConvertModel& m) { return std::vector{grid_of(m.source, m.rows, m.cols)}; }, false,
-            false});
-  return out;
-}
-
-// --- Random words --------------------------------------------------------------------------
 
 using Bits = std::uint32_t (*)(std::uint32_t word, int bits);
 struct Drawing {
@@ -198,17 +22,14 @@ struct Drawing {
   Bits of;  ///< the random bits that count, from a word
 };
 std::uint32_t mask(int bits) { return (1U << static_cast<unsigned>(bits)) - 1; }
+std::uint32_t reversed(std::uint32_t w) {
+  std::uint32_t out = 0;
+  for (unsigned i = 0; i < 32; ++i) out |= (w >> i & 1U) << (31 - i);
+  return out;
+}
 constexpr Drawing draws[] = {
     {"random_low_bits", "the lowest bits of a word are used instead of the top ones",
      [](std::uint32_t w, int n) { return w & mask(n); }},
-    {"random_middle_bits", "the bits below the top 8 of a word are used",
-     [](std::uint32_t w, int n) { return w << 8U >> static_cast<unsigned>(32 - n); }},
-    {"random_middle_bits", "the bits below the top 16 of a word are used",
-     [](std::uint32_t w, int n) { return w << 16U >> static_cast<unsigned>(32 - n); }},
-    {"random_middle_bits", "the bits below the top one of a word are used",
-     [](std::uint32_t w, int n) { return w << 1U >> static_cast<unsigned>(32 - n); }},
-    {"random_middle_bits", "one bit of a word too many is shifted out",
-     [](std::uint32_t w, int n) { return w >> static_cast<unsigned>(33 - n); }},
     {"random_inverted", "random bits are inverted",
      [](std::uint32_t w, int n) { return ~w >> static_cast<unsigned>(32 - n); }},
     {"random_bytes_swapped", "the bytes of a word are read in the other order",
@@ -222,6 +43,12 @@ constexpr Drawing draws[] = {
      [](std::uint32_t w, int n) {
        return (w >> static_cast<unsigned>(32 - n)) ^ (1U << static_cast<unsigned>(n - 1));
      }},
+    {"random_bits_reversed", "the bits of a word are read in the other order",
+     [](std::uint32_t w, int n) { return reversed(w) >> static_cast<unsigned>(32 - n); }},
+    {"random_halves_exchanged", "the halves of a word are exchanged",
+     [](std::uint32_t w, int n) { return (w << 16U | w >> 16U) >> static_cast<unsigned>(32 - n); }},
+    {"random_folded", "the halves of a word are combined by exclusive or",
+     [](std::uint32_t w, int n) { return ((w << 16U) ^ w) >> static_cast<unsigned>(32 - n); }},
     {"random_reduced", "random bits are the remainder by 2^n - 1",
      [](std::uint32_t w, int n) { return w % mask(n); }},
 };
@@ -265,6 +92,12 @@ constexpr Decision decisions[] = {
      }},
     {"stochastic_reversed", "an element goes down where it should go up",
      [](const auto& f, auto w, auto one, bool) { return floor_of(f) + w < one; }},
+    {"stochastic_step_misread", "the fraction is taken as half of what it is",
+     [](const auto& f, auto w, auto one, bool) { return floor_of(f / 2) + w >= one; }},
+    {"stochastic_step_misread", "the fraction is taken as twice what it is",
+     [](const auto& f, auto w, auto one, bool) { return floor_of(f * 2) + w >= one; }},
+    {"stochastic_truncated_below_half", "elements below half of a step never go up",
+     [](const auto& f, auto w, auto one, bool) { return 2 * f >= one && floor_of(f) + w >= one; }},
     {"stochastic_half_added", "half a step is added to the random number",
      [](const auto& f, auto w, auto one, bool) { return floor_of(f) + w + one / 2 >= one; }},
     {"stochastic_one_added", "1 is added to the random number",
@@ -278,6 +111,62 @@ std::vector<Hypothesis> of_draws() {
     out.push_back(edited(drawing, row.id, row.text, [&row](M& m, const Case&) {
       m.drawn = [&row](const M& q, std::int64_t at) { return row.of(q.word(at), q.bits); };
     }));
+  // Any other window of the word, and any bit of the right one that is lost or stuck.
+  for (int first = 0; first < 32; ++first)
+    out.push_back(edited(
+        drawing, "random_middle_bits",
+        fmt::format("the random bits begin at bit {} of the word instead of the top", first),
+        [first](M& m, const Case&) {
+          if (first == 31) return false;
+          m.drawn = [first](const M& q, std::int64_t at) {
+            const std::uint64_t w = q.word(at);
+            const int low = first + 1 - q.bits;
+            return static_cast<std::uint32_t>(low >= 0 ? w >> low : w << -low) & mask(q.bits);
+          };
+          return true;
+        }));
+  for (int bit = 0; bit < 16; ++bit)
+    for (const bool set : {false, true})
+      out.push_back(
+          edited(drawing, bit == 0 ? "random_top_bit_missing" : "random_bit_missing",
+                 fmt::format("{} random bit is always {}",
+                             bit == 0 ? std::string("the top") : fmt::format("the top but {}", bit),
+                             set ? 1 : 0) +
+                     (bit == 0 && !set ? ": the word has 31 bits and is used as if it had 32" : ""),
+                 [bit, set](M& m, const Case&) {
+                   if (bit >= m.bits) return false;
+                   m.drawn = [bit, set](const M& q, std::int64_t at) {
+                     const std::uint32_t r = q.word(at) >> static_cast<unsigned>(32 - q.bits);
+                     const std::uint32_t one = 1U << static_cast<unsigned>(q.bits - 1 - bit);
+                     return set ? r | one : r & ~one;
+                   };
+                   return true;
+                 }));
+  out.push_back(edited(drawing, "random_top_bit_missing",
+                       "a word has 31 bits and is used as if it had 32: one bit is shifted out",
+                       [](M& m, const Case&) {
+                         m.drawn = [](const M& q, std::int64_t at) {
+                           return q.word(at) >> static_cast<unsigned>(33 - q.bits);
+                         };
+                       }));
+  // A word serves several elements.
+  for (const int parts : {2, 4, 8})
+    for (const bool high_first : {false, true})
+      out.push_back(
+          edited(drawing, "random_word_split",
+                 fmt::format("a word serves {} elements, {} bits each, the {} first", parts,
+                             32 / parts, high_first ? "highest" : "lowest"),
+                 [parts, high_first](M& m, const Case&) {
+                   m.drawn = [parts, high_first](const M& q, std::int64_t at) {
+                     const int width = 32 / parts;
+                     const auto part = static_cast<int>(at % parts);
+                     const std::uint32_t own =
+                         q.word(at / parts) >> (width * (high_first ? parts - 1 - part : part));
+                     const std::uint64_t bits = own & ((std::uint64_t{1} << width) - 1);
+                     return static_cast<std::uint32_t>(q.bits <= width ? bits >> (width - q.bits)
+                                                                       : bits << (q.bits - width));
+                   };
+                 }));
   for (int fewer = 1; fewer < 16; ++fewer)
     out.push_back(edited(
         drawing, "random_bits_fewer", "only " + std::to_string(fewer) + " random bits are used",
@@ -387,6 +276,33 @@ std::vector<Hypothesis> of_draws() {
         return q.word(from) >> static_cast<unsigned>(32 - q.bits);
       };
     }));
+  // Rows that do not follow each other, where the index counts what lies between them.
+  out.push_back(edited(
+      drawing, "random_index_by_stride", "the index of an element is row * row stride + column",
+      [](M& m, const Case& c) {
+        if (c.call.row_gap == 0 || !m.words.empty()) return false;
+        m.drawn = [gap = c.call.row_gap](const M& q, std::int64_t at) {
+          return q.word(at + at / q.quantizer.cols * gap) >> static_cast<unsigned>(32 - q.bits);
+        };
+        return true;
+      }));
+  for (Hypothesis& h : generated_of_generators()) out.push_back(std::move(h));
+  // Between 0 and the smallest element alone.
+  for (const bool nearest : {false, true})
+    out.push_back(
+        edited(drawing, "stochastic_small_elements",
+               nearest ? "elements below half of the smallest number always become 0"
+                       : "elements below the smallest number always become 0",
+               [nearest](M& m, const Case&) {
+                 m.rounding = [nearest, element = m.quantizer.format.element,
+                               policy = golden::policy_of(*m.profile, *m.quantizer.format.element)](
+                                  const RationalValue& x, golden::Random r) {
+                   const Neighbours n = neighbours(*element, x);
+                   if (x.is_finite() && n.low == 0 && n.high == 1 && (!nearest || n.side < 0))
+                     return golden::with_sign(*element, 0, x.negative);
+                   return golden::encode(*element, x, RoundingMode::stochastic, policy, r);
+                 };
+               }));
   struct Seed {
     const char* text;
     std::uint64_t (*of)(std::uint64_t);
@@ -399,6 +315,12 @@ std::vector<Hypothesis> of_draws() {
       {"only the low 31 bits of the seed count", [](auto s) { return s & 0x7FFFFFFFU; }},
       {"only the low 16 bits of the seed count", [](auto s) { return s & 0xFFFFU; }},
       {"the seed is 0", [](auto) { return std::uint64_t{0}; }},
+      {"the seed is one less", [](auto s) { return s - 1; }},
+      {"the seed is shifted by one bit", [](auto s) { return s << 1U; }},
+      {"the words of the seed are combined by exclusive or",
+       [](auto s) { return (s ^ s >> 32U) & 0xFFFFFFFFU; }},
+      {"the words of the seed are added", [](auto s) { return (s + (s >> 32U)) & 0xFFFFFFFFU; }},
+      {"only the low 24 bits of the seed count", [](auto s) { return s & 0xFFFFFFU; }},
       {"the low word of the seed stands for both",
        [](auto s) { return (s & 0xFFFFFFFFU) | s << 32U; }},
       {"the low word of the seed is extended with its sign",
@@ -406,6 +328,17 @@ std::vector<Hypothesis> of_draws() {
          return static_cast<std::uint64_t>(static_cast<std::int64_t>(static_cast<std::int32_t>(s)));
        }},
   };
+  for (const bool high : {true, false})
+    out.push_back(edited(drawing, "seed_of_earlier_call",
+                         high ? "the high word of the seed is that of an earlier call"
+                              : "the low word of the seed is that of an earlier call",
+                         [high](M& m, const Case& c) {
+                           if (!m.words.empty() || c.earlier.empty()) return false;
+                           const std::uint64_t mask_of_it =
+                               high ? 0xFFFFFFFF00000000U : 0xFFFFFFFFU;
+                           m.seed = (m.seed & ~mask_of_it) | (c.earlier[0].seed & mask_of_it);
+                           return true;
+                         }));
   for (const Seed& seed : seeds)
     out.push_back(edited(drawing, "seed_misread", seed.text, [&seed](M& m, const Case&) {
       if (!m.words.empty() || seed.of(m.seed) == m.seed) return false;
@@ -417,7 +350,6 @@ std::vector<Hypothesis> of_draws() {
 
 }  // namespace
 
-std::vector<Hypothesis> generated_of_conversions() { return of_results(); }
 std::vector<Hypothesis> generated_of_draws() { return of_draws(); }
 
 }  // namespace assay::proptests::diagnosis
