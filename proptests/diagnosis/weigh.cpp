@@ -293,7 +293,9 @@ std::vector<Weighed> weigh_all(const kernels::Claim& claim, std::span<const Read
   weigh_into(out, hypotheses(), claim, failing, passing);
   if (std::none_of(out.begin(), out.end(), settles))
     weigh_into(out, generated_hypotheses(), claim, failing, passing);
-  if (std::none_of(out.begin(), out.end(), [](const Weighed& w) { return w.rank < Rank::alike; }))
+  // Pairs are of codes: every hypothesis would have to compute every product of every case.
+  if (claim.b == nullptr &&
+      std::none_of(out.begin(), out.end(), [](const Weighed& w) { return w.rank < Rank::alike; }))
     weigh_pairs(out, claim, failing, passing);
   if (std::none_of(out.begin(), out.end(),
                    [](const Weighed& w) { return w.rank < Rank::in_places; }) &&
