@@ -35,7 +35,8 @@ Action declare_report(CLI::App& app) {
   app.add_option("JOURNAL", options->journals, "journals of one run: its shards, in any order")
       ->required();
   options->policy.declare(app);
-  app.add_flag("-v,--verbose", options->verbose, "a line for every property, and every failure in full");
+  app.add_flag("-v,--verbose", options->verbose,
+               "a line for every property, and every failure in full");
   options->outputs.declare_json(app);
   options->outputs.declare_html(app);
   options->outputs.declare_junit(app);
