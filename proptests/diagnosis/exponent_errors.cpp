@@ -65,8 +65,6 @@ std::vector<QuantizerError> exponent_errors() {
       {"ceil(log2(amax / 6))", [](float a) { return std::ceil(std::log2(a / 6.0F)); }},
       {"ceil(log2(amax * (1 / 6)))",
        [](float a) { return std::ceil(std::log2(a * (1.0F / 6.0F))); }},
-      {"ceil(log2(amax) - log2(6))",
-       [](float a) { return std::ceil(std::log2(a) - std::log2(6.0F)); }},
       {"floor(log2(amax / 6))", [](float a) { return std::floor(std::log2(a / 6.0F)); }},
       {"ceil(log2(amax)) - 2", [](float a) { return std::ceil(std::log2(a)) - 2.0F; }},
       {"ceil(log2(amax)) - 3", [](float a) { return std::ceil(std::log2(a)) - 3.0F; }},
@@ -78,6 +76,8 @@ std::vector<QuantizerError> exponent_errors() {
 
 std::vector<QuantizerError> other_exponent_errors() {
   static constexpr Logarithm rows[] = {
+      {"ceil(log2(amax) - log2(6))",
+       [](float a) { return std::ceil(std::log2(a) - std::log2(6.0F)); }},
       {"floor(ln(amax) / ln(2)) - 2",
        [](float a) { return std::floor(std::log(a) / std::log(2.0F)) - 2.0F; }},
       {"ceil(ln(amax / 6) / ln(2))",
