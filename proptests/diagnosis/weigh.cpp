@@ -119,10 +119,13 @@ void weigh_into(std::vector<Weighed>& out, const std::vector<Hypothesis>& all,
     const auto same = std::find_if(out.begin(), out.end(), [&](const Weighed& other) {
       return other.candidate.id == w->candidate.id;
     });
-    if (same == out.end())
+    if (same == out.end()) {
       out.push_back(std::move(*w));
-    else if (before(*w, *same))
-      *same = std::move(*w);
+    } else if (before(*w, *same)) {
+      // In its own place: the worse one of the same name may have been met early.
+      out.erase(same);
+      out.push_back(std::move(*w));
+    }
   }
 }
 
