@@ -46,6 +46,7 @@ ROOMS = {
          "golden_qat_test", "golden_master_test", "golden_lossless_test", "golden_intervals_test",
          "golden_encode_compiler_test", "golden_encode_definition_test", "golden_bounds_test",
          "golden_qat_bounds_test", "golden_bounds_formula_test", "golden_truncating_test", "formats_block_test",
+         "formats_packed_test",
          "formats_learned_scale_test", "formats_golden_test", "formats_block_golden_test", *_SWEEPS)),
     "simulator": Room(
         ("simulator/*.cpp",), (), "simulator",
@@ -83,6 +84,7 @@ FIRST = (
     ("golden/lossless*", ("golden_lossless_test",)),
     ("golden/philox*", ("formats_codec_test", "formats_golden_test")),
     ("golden/relayout*", ("golden_relayout_test",)),
+    ("golden/packed*", ("formats_packed_test",)),
     ("golden/requantize*", ("golden_requantize_test",)),
     ("golden/grouped*", ("golden_grouped_test",)),
     ("golden/silu*", ("golden_silu_test", "golden_gated_test")),
@@ -104,6 +106,7 @@ FIRST = (
     ("simulator/error_figures*", ("figures_test",)),
     ("simulator/router_noise*", ("figures_test",)),
     ("simulator/strict_json*", ("npy_test",)),
+    ("simulator/gguf*", ("gguf_test",)),
     ("simulator/*", ("figures_test", "replay_test")),
     ("proptests/*", ("proptests_judge_test", "proptests_mutation_test")),
     ("analysis/*", ("statistics_test",)),
