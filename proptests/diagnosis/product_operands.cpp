@@ -74,7 +74,7 @@ void dequantized(std::vector<ProductRow>& out) {
                                  (whole ? ", its tensor scale included," : "");
         out.push_back({prefix(side) + "dequantized_" + edit.id, said(edit.text, text),
                        [&edit, side, whole](ProductModel& p) {
-                         if (side == 'a' && !p.a) return false;
+                         if (side != 'b' && !p.a) return false;
                          behind(p, [&edit, side, whole](FactoredMatrix& a, FactoredMatrix& b) {
                            for (FactoredMatrix* m : {&a, &b}) {
                              if ((side == 'a' && m == &b) || (side == 'b' && m == &a)) continue;
