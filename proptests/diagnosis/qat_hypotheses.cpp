@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "golden/fp32_order.h"
+#include "golden/requantize.h"
 #include "proptests/diagnosis/operations.h"
 
 namespace assay::proptests::diagnosis {
@@ -44,8 +45,15 @@ float rounded_to_bf16(float x) {
   return v.is_finite() ? static_cast<float>(golden::approximate(v.number)) : x;
 }
 
+/// Learned scale factors are the weights' own: nothing of X is quantized with them.
+void quantize_x(QatModel& q) {
+  if (q.weights.format.rule == formats::ScaleRule::given) return;
+  q.x = golden::dequantize_to_fp32(golden::quantize(q.x, q.m, q.k, q.weights.format));
+}
+
 std::vector<QatError> forward_errors() {
   return {
+      {"x_quantized", "X is quantized to the format of the weights", quantize_x},
       {"y_unquantized", "the forward pass multiplies the master weights",
        [](Model& q) { q.multiplies_y = [](const QatWeight& v) { return v.w; }; }},
       {"tensor_scale_omitted", "the product leaves the tensor scale out",
@@ -191,6 +199,7 @@ std::vector<QatError> backward_errors() {
        }},
       {"dscale_tensor_scale", "d scale leaves the tensor scale out",
        [](Model& q) { q.dscale_times_tensor_scale = false; }},
+      {"x_quantized", "dW multiplies X quantized to the format of the weights", quantize_x},
       {"dx_unquantized", "dX multiplies the master weights",
        [](Model& q) { q.multiplies_dx = [](const QatWeight& v) { return v.w; }; }},
       {"tensor_scale_omitted", "dX leaves the tensor scale out",
