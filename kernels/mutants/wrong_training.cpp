@@ -68,7 +68,8 @@ constexpr std::array table{
            "edge blocks", "dscale_full_block",
            [](Steps& s) {
              s.scale_gain = [](std::int64_t n) {
-               return 1.0 / std::sqrt(6.0 * static_cast<double>((n + 31) / 32 * 32));
+               const std::int64_t whole = (n + 31) / 32 * 32;
+               return 1.0 / std::sqrt(6.0 * static_cast<double>(whole));
              };
            }},
     Mutant{"dx_unquantized", "dX multiplies the master weights",

@@ -15,6 +15,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <set>
+#include <stdexcept>
 
 #include "formats/layout.h"
 #include "kernels/abi/claim.h"
@@ -37,11 +38,33 @@ struct Plan {
   bool swizzles = false;  ///< of a layout: which way; of a requantization: from X or from Q
 };
 
+/// The operands of one call after another. The n-th of each begins where that of the call before
+/// did, as buffers do that a program keeps: some faults are of what an address is remembered by.
+class Memory {
+ public:
+  void begin() { used_ = 0; }
+  std::vector<std::uint8_t>& take(std::size_t bytes) {
+    constexpr std::size_t most = 1U << 22U;
+    if (bytes > most) throw std::length_error("more than a call of this test needs");
+    if (used_ == buffers_.size()) buffers_.emplace_back().reserve(most);
+    buffers_[used_].assign(bytes, 0);
+    return buffers_[used_++];
+  }
+  std::vector<std::uint8_t>& last() { return buffers_[used_ - 1]; }
+
+ private:
+  std::deque<std::vector<std::uint8_t>> buffers_;
+  std::size_t used_ = 0;
+};
+
 /// A call of a claim with random operands. Rows lie further apart than they are long.
 class Problem {
  public:
-  Problem(const Claim& claim, const Plan& plan, kernels::Estimator estimator)
-      : claim_(claim), plan_(plan), engine_(static_cast<std::uint32_t>(plan.m * 31 + plan.k)) {
+  Problem(Memory& memory, const Claim& claim, const Plan& plan, kernels::Estimator estimator)
+      : claim_(claim),
+        plan_(plan),
+        engine_(static_cast<std::uint32_t>(plan.m * 31 + plan.k)),
+        memory_(memory) {
     call_.size = sizeof call_;
     call_.operation = abi::operation_of(claim.operation);
     call_.m = plan.m, call_.n = plan.n, call_.k = plan.k, call_.groups = 1;
@@ -125,11 +148,11 @@ class Problem {
       bytes = formats::round_up(shape[t.ndim - 2], 128) * formats::round_up(shape[t.ndim - 1], 4) *
               (t.ndim > 2 ? shape[0] : 1);
     }
-    storage_.emplace_back(bytes);
-    t.data = storage_.back().data();
-    t.bytes = storage_.back().size();
+    std::vector<std::uint8_t>& memory = memory_.take(static_cast<std::size_t>(bytes));
+    t.data = memory.data();
+    t.bytes = memory.size();
     list.push_back(t);
-    return storage_.back();
+    return memory;
   }
   void result(std::uint32_t role, std::uint32_t part, Type type, const Shape& shape,
               bool swizzled = false) {
@@ -199,7 +222,7 @@ class Problem {
       const std::int64_t rows =
           t.ndim == 3 ? t.shape[0] * t.shape[1] : t.shape[0];  // one matrix after the other
       for (std::int64_t r = 0; r < rows; ++r)
-        storage_.back()[(r * t.strides[t.ndim - 2] + shape.back()) / 2] &= 15;
+        memory_.last()[(r * t.strides[t.ndim - 2] + shape.back()) / 2] &= 15;
     }
     const bool power = format.scale == &formats::e8m0;
     std::vector<std::uint8_t>& bytes = add(in_, role, ASSAY_DUT_SCALES, type_of(*format.scale),
@@ -330,20 +353,23 @@ class Problem {
   std::mt19937 engine_;
   assay_dut_call call_{};
   std::vector<assay_dut_tensor> in_, out_;
-  std::deque<std::vector<std::uint8_t>> storage_;
+  Memory& memory_;
   std::vector<std::vector<std::uint8_t>*> results_;
 };
 
 /// Whether some call tells the two entries apart. Shapes come twice, the larger numbers first: some
 /// faults are of what a call leaves behind.
 bool differ(const kernels::DeviceUnderTest& device, const Claim& right, const Claim& wrong) {
+  Memory memory;
   for (const auto& [m, n, k] :
        {std::array<std::int64_t, 3>{5, 7, 48}, {40, 33, 176}, {140, 18, 145}})
     for (const Kind kind : {Kind::wide, Kind::normal, Kind::ties, Kind::tiny, Kind::special})
       for (const bool swizzles : {false, true})
         for (std::size_t e = 0; e < kernels::estimator_names.size(); ++e) {
           if ((right.estimators >> e & 1U) == 0) continue;
-          Problem problem(right, {m, n, k, kind, swizzles}, static_cast<kernels::Estimator>(e));
+          memory.begin();
+          Problem problem(memory, right, {m, n, k, kind, swizzles},
+                          static_cast<kernels::Estimator>(e));
           if (problem.answer(device, right) != problem.answer(device, wrong)) return true;
         }
   return false;
