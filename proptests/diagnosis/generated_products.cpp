@@ -10,31 +10,10 @@
 namespace assay::proptests::diagnosis {
 namespace {
 
-using golden::FactoredMatrix;
 using golden::Value;
 
 template <class Model>
 using ProductOf = ProductModel& (*)(Model&);
-
-/// Terms along k that count `times` often.
-void count_terms(ProductModel& p, const Some& which, int times) {
-  p.edit_operands = [edit = p.edit_operands, &which, times](FactoredMatrix& a, FactoredMatrix& b) {
-    if (edit) edit(a, b);
-    for (std::int64_t c = 0; c < a.cols; ++c) {
-      if (!which.holds(c, a.cols)) continue;
-      for (FactoredMatrix* m : {&a, &b})
-        for (std::int64_t r = 0; r < m->rows; ++r) {
-          const std::int64_t at = r * m->cols + c;
-          if (times == 0) {
-            m->elements[at] = Value::zero(false);
-            m->scales[at] = Value::finite(1);
-          } else if (m == &a) {
-            m->elements[at] = m->elements[at] * Value::finite(times);
-          }
-        }
-    }
-  };
-}
 
 /// By the names of the known errors, where they have one.
 std::string terms_id(const Some& which, int times) {
@@ -103,7 +82,7 @@ void of_product(std::vector<Hypothesis>& out, const Operation<Model>& op, Produc
                            std::string(which.text) +
                                (times == 0 ? " along k does not count" : " along k counts twice"),
                            [&which, times, of](Model& m, const Case&) {
-                             count_terms(of(m), which, times);
+                             count_terms(of(m), which.holds, times);
                              return true;
                            }));
   for (const ReaderError& row : reader_errors())

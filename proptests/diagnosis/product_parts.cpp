@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What may go wrong where k is cut in parts: tiles of a loop, or a k that is split between threads.
 #include <cmath>
+#include <utility>
 
 #include "golden/codec.h"
 #include "golden/layout.h"
@@ -134,33 +135,20 @@ constexpr Terms terms[] = {
 void count(std::vector<ProductRow>& out, const Cut& cut) {
   for (const Terms& which : terms)
     for (const int times : {0, 2})
-      out.push_back({std::string(which.id) + (times == 0 ? "_omitted" : "_twice"),
-                     std::string(which.text) +
-                         (times == 0 ? " does not count (" : " counts twice (") + cut.text + ")",
-                     [&cut, &which, times](ProductModel& p) {
-                       const std::int64_t size = cut.size(p.k);
-                       bool any = false;
-                       for (std::int64_t at = 0; at < p.k && !any; ++at)
-                         any = which.holds(at, size, p.k);
-                       p.edit_operands = [edit = p.edit_operands, &which, size, times](
-                                             FactoredMatrix& a, FactoredMatrix& b) {
-                         if (edit) edit(a, b);
-                         for (std::int64_t c = 0; c < a.cols; ++c) {
-                           if (!which.holds(c, size, a.cols)) continue;
-                           for (FactoredMatrix* m : {&a, &b})
-                             for (std::int64_t r = 0; r < m->rows; ++r) {
-                               const std::int64_t at = r * m->cols + c;
-                               if (times == 0) {
-                                 m->elements[at] = Value::zero(false);
-                                 m->scales[at] = Value::finite(1);
-                               } else if (m == &a) {
-                                 m->elements[at] = m->elements[at] * Value::finite(times);
-                               }
-                             }
-                         }
-                       };
-                       return any;
-                     }});
+      out.push_back(
+          {std::string(which.id) + (times == 0 ? "_omitted" : "_twice"),
+           std::string(which.text) + (times == 0 ? " does not count (" : " counts twice (") +
+               cut.text + ")",
+           [&cut, &which, times](ProductModel& p) {
+             const std::int64_t size = cut.size(p.k);
+             bool any = false;
+             for (std::int64_t at = 0; at < p.k && !any; ++at) any = which.holds(at, size, p.k);
+             count_terms(
+                 p,
+                 [&which, size](std::int64_t c, std::int64_t k) { return which.holds(c, size, k); },
+                 times);
+             return any;
+           }});
 }
 
 /// The block in which element c of a part that begins at `first` looks for its scale factor.
@@ -202,6 +190,27 @@ void scales(std::vector<ProductRow>& out, const Cut& cut) {
 }
 
 }  // namespace
+
+void count_terms(ProductModel& p, std::function<bool(std::int64_t c, std::int64_t k)> holds,
+                 int times) {
+  p.edit_operands = [edit = p.edit_operands, holds = std::move(holds), times](FactoredMatrix& a,
+                                                                              FactoredMatrix& b) {
+    if (edit) edit(a, b);
+    for (std::int64_t c = 0; c < a.cols; ++c) {
+      if (!holds(c, a.cols)) continue;
+      for (FactoredMatrix* m : {&a, &b})
+        for (std::int64_t r = 0; r < m->rows; ++r) {
+          const std::int64_t at = r * m->cols + c;
+          if (times == 0) {
+            m->elements[at] = Value::zero(false);
+            m->scales[at] = Value::finite(1);
+          } else if (m == &a) {
+            m->elements[at] = m->elements[at] * Value::finite(times);
+          }
+        }
+    }
+  };
+}
 
 std::string operand_text(char side) {
   return side == 'a' ? "in operand A" : side == 'b' ? "in operand B" : "in both operands";

@@ -2,6 +2,7 @@
 #pragma once
 // What may go wrong in any product, plain, fused, gated or of groups: edits of a ProductModel.
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -33,6 +34,10 @@ struct ProductRow {
 [[nodiscard]] golden::Value edited_value(const ValueEdit& edit, const golden::Value& x);
 [[nodiscard]] golden::RationalValue edited_value(const ValueEdit& edit,
                                                  const golden::RationalValue& x);
+
+/// The products at the places along k for which `holds(c, k)` count `times` times, 0 or more.
+void count_terms(ProductModel& p, std::function<bool(std::int64_t c, std::int64_t k)> holds,
+                 int times);
 
 /// Which of two operands: 'a', 'b' or '2' for both.
 [[nodiscard]] std::string operand_text(char side);
