@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/network_run.h"
 
-#include <chrono>
 #include <filesystem>
 
+#include "simulator/graph/thread_clock.h"
 #include "tools/progress.h"
 
 namespace assay::tools {
@@ -45,10 +45,9 @@ void NetworkRun::add(const simulator::Recipe& recipe, bool predict, bool measure
   analysis::Forecast f;
   f.recipe = recipe.name;
   if (predict) {
-    const auto begin = std::chrono::steady_clock::now();
+    const simulator::ThreadClock clock;
     predictor_->prepare(recipe, options_);
-    f.statistics_seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    f.statistics_seconds = clock.seconds();
     report_.statistics_seconds += f.statistics_seconds;
     f.predicted = predictor_->with_contributions(recipe, options_);
   }

@@ -2,7 +2,6 @@
 #include "simulator/graph/measure.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <map>
 #include <set>
@@ -11,6 +10,7 @@
 #include "simulator/graph/backward.h"
 #include "simulator/graph/measure_training.h"
 #include "simulator/graph/one_thread.h"
+#include "simulator/graph/thread_clock.h"
 #include "simulator/linear_replay.h"
 
 namespace assay::simulator {
@@ -152,7 +152,7 @@ Measurement measure(const Graph& graph, const Forward& clean, const Recipe& reci
                     const ReplayOptions& options, const OperandFilter& filter,
                     const MeasureOptions& extra) {
   const OneThread one;
-  const auto begin = std::chrono::steady_clock::now();
+  const ThreadClock clock;
   Measurement out;
   out.products = extra.products;
   const RecipeOperands operands(graph, recipe, options, filter, extra.products);
@@ -161,12 +161,12 @@ Measurement measure(const Graph& graph, const Forward& clean, const Recipe& reci
   measure_values(graph, clean, changed, out);
   out.routers = measure_routers(graph, clean, changed);
   out.loss = measure_loss(graph, clean, changed);
-  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  out.seconds = clock.seconds();
   measure_gradients(graph, clean, changed, operands, recipe, options, filter, extra.learning_rate,
                     out);
   out.experts = expert_diversity(graph, changed, operands);
   out.use = utilisation(graph, changed);
-  out.all_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  out.all_seconds = clock.seconds();
   return out;
 }
 

@@ -77,7 +77,8 @@ struct Measurement {
   TrainingRange training;
   std::vector<ExpertDiversity> experts;  ///< of the execution under the recipe
   std::vector<Utilisation> use;          ///< likewise
-  double seconds = 0.0;      ///< of the quantized forward execution and its figures, one thread
+  double seconds = 0.0;  ///< CPU time of the quantized forward execution and its figures, on one
+                         ///< thread
   double all_seconds = 0.0;  ///< also of the backward pass, the experts and their figures
 };
 

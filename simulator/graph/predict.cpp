@@ -2,11 +2,11 @@
 #include "simulator/graph/predict.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <numeric>
 
 #include "simulator/graph/one_thread.h"
+#include "simulator/graph/thread_clock.h"
 #include "simulator/hadamard.h"
 #include "simulator/linear_replay.h"
 
@@ -210,7 +210,7 @@ void Predictor::linears(Prediction& out) const {
 Prediction Predictor::predict(const Recipe& recipe, const ReplayOptions& options,
                               const GroupFilter& filter) {
   const OneThread one;
-  const auto begin = std::chrono::steady_clock::now();
+  const ThreadClock clock;
   Prediction out;
   price(recipe, options, filter, out);
   tangent_ = linearization_.along(shift_);
@@ -220,7 +220,7 @@ Prediction Predictor::predict(const Recipe& recipe, const ReplayOptions& options
   loss(out);
   values(out);
   naive(out);
-  out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  out.seconds = clock.seconds();
   return out;
 }
 

@@ -112,7 +112,7 @@ struct Prediction {
   std::vector<ValuePrediction> values;
   std::vector<Contribution> contributions;  ///< where they were asked for
   LossPrediction loss;
-  double seconds = 0.0;
+  double seconds = 0.0;  ///< CPU time, on one thread, without the contributions
 };
 
 /// True for the groups that the recipe is applied to; the others stay in high precision. Empty:
