@@ -66,6 +66,16 @@ class PanelWork {
     });
   }
 
+  /// See find_block_scales().
+  bool probe(std::span<const std::uint32_t> amax, std::span<std::uint32_t> codes,
+             std::span<float> factors) {
+    std::copy(amax.begin(), amax.end(), s_.amax.begin());
+    const bool usual = quantize_scales() && !s_.any_blank;
+    std::copy_n(s_.scale_codes.begin(), units_, codes.begin());
+    std::copy_n(s_.factor.begin(), units_, factors.begin());
+    return usual;
+  }
+
  private:
   [[nodiscard]] std::int64_t unit_row(std::int64_t row) const {
     return (row - first_row_) / context_.unit.rows;
@@ -410,6 +420,16 @@ class PanelWork {
 void quantize_panel(const PanelJob& job, const Panel& panel) {
   static thread_local Scratch scratch;
   PanelWork(job, panel, scratch).run();
+}
+
+bool find_block_scales(const PanelContext& context, const TensorPhase& tensor,
+                       std::span<const std::uint32_t> amax, std::span<std::uint32_t> codes,
+                       std::span<float> factors) {
+  static thread_local Scratch scratch;
+  BlockScaledTensor none;
+  const PanelJob job{context, tensor, {}, {}, {}, context.grid, {}, none};
+  const Panel panel{0, 1, 0, static_cast<std::int64_t>(amax.size())};
+  return PanelWork(job, panel, scratch).probe(amax, codes, factors);
 }
 
 }  // namespace assay::formats

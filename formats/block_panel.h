@@ -24,4 +24,12 @@ struct PanelJob {
 
 void quantize_panel(const PanelJob& job, const Panel& panel);
 
+/// What quantize_panel finds for blocks of these largest magnitudes (FP32 bits of finite numbers,
+/// at most kLanes): the codes of their scale factors, and the factors of the element phase. False
+/// where one of the factors is not an ordinary number. For formats of one order whose scale factors
+/// are computed.
+bool find_block_scales(const PanelContext& context, const TensorPhase& tensor,
+                       std::span<const std::uint32_t> amax, std::span<std::uint32_t> codes,
+                       std::span<float> factors);
+
 }  // namespace assay::formats

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <exception>
 #include <limits>
@@ -19,6 +20,7 @@
 #include "formats/learned_scale.h"
 #include "formats/names.h"
 #include "formats/presets.h"
+#include "simulator/bf16_statistics.h"
 #include "simulator/hadamard.h"
 #include "simulator/linear_replay.h"
 #include "simulator/tile_kernels.h"
@@ -66,11 +68,10 @@ class Job {
     // Blocks of a whole row end with it: the shape says so, and no pass for their maxima is needed.
     if (format_.block->block.rows != 0 && format_.block->block.cols == 0)
       format_.block->block.cols = o.cols;
-    formats::QuantizeOptions options;
-    options.rounding = format_.rounding;
-    if (format_.random_bits > 0) options.random_bits = format_.random_bits;
-    options.seed = seed;
-    quantizer_.emplace(*format_.block, o.rows, o.cols, options);
+    options_.rounding = format_.rounding;
+    if (format_.random_bits > 0) options_.random_bits = format_.random_bits;
+    options_.seed = seed;
+    quantizer_.emplace(*format_.block, o.rows, o.cols, options_);
     if (format_.reencode) again_.emplace(*format_.reencode, o.rows, o.cols);
   }
   Job(const Job&) = delete;
@@ -107,7 +108,33 @@ class Job {
   void observe(std::span<const float> x, const Tile& tile) { quantizer_->observe(x, tile); }
   /// The largest magnitude of all elements stands for them where every block holds them all, or
   /// only the tensor scale depends on them.
-  void observe(float amax) { quantizer_->observe(std::span(&amax, 1), {0, 0, 1, 1}); }
+  void observe(float amax) {
+    quantizer_->observe(std::span(&amax, 1), {0, 0, 1, 1});
+    amax_ = amax;
+  }
+
+  /// Elements will be given as BF16 where measure_bf16() takes them. All has been observed.
+  void expect_bf16() {
+    if (format_.block && !again_ && format_.hadamard == 0)
+      bf16_ = Bf16Statistics::of(*format_.block, options_, operand_.cols, amax_);
+  }
+  /// Nothing where measure() must be asked.
+  [[nodiscard]] std::optional<Partial> measure_bf16(std::span<const std::uint16_t> x,
+                                                    const Tile& tile) const {
+    if (!bf16_) return std::nullopt;
+    const auto grid = formats::block_grid(format_.block->block, operand_.rows, operand_.cols);
+    const auto sums = bf16_->tile(x, grid.block_of(tile.row, tile.col));
+    if (!sums) return std::nullopt;
+    Partial p;
+    p.total = sums->total;
+    p.worst_block = sums->worst_block;
+    p.worst_error = sums->worst_error;
+    p.sums.xy = lane_sum(sums->xy);
+    p.sums.clipped = sums->clipped;
+    p.sums.flushed = sums->codes[0] + sums->codes[8] - sums->zeros;  // scale factors are not 0
+    p.sums.codes = sums->codes;
+    return p;
+  }
 
   [[nodiscard]] Partial measure(std::span<const float> x, const Tile& tile) const {
     Partial p;
@@ -164,7 +191,47 @@ class Job {
   OperandFormat format_;
   const Operand& operand_;
   std::uint64_t seed_;
+  formats::QuantizeOptions options_;
   std::optional<formats::BlockQuantizer> quantizer_, again_;
+  float amax_ = 0;
+  std::unique_ptr<Bf16Statistics> bf16_;
+};
+
+[[noreturn]] void refuse(const Operand& o, const Tile& tile, std::span<const float> x) {
+  const auto bad = std::find_if(x.begin(), x.end(), [](float v) { return !std::isfinite(v); });
+  const std::int64_t at = bad - x.begin();
+  throw InputError(fmt::format(
+      "tensor {} holds {} in row {}, column {}; replay needs a finite training step.", o.tensor,
+      std::isnan(*bad) ? "a NaN" : "an infinity", tile.row + at / tile.cols, at % tile.cols));
+}
+
+/// The elements of a tile as floats, where somebody asks for them.
+class Floats {
+ public:
+  Floats(const OperandSource& source, const Operand& o, const Tile& tile, std::span<float> room,
+         std::span<const std::uint16_t> bf16)
+      : source_(source), operand_(o), tile_(tile), room_(room), bf16_(bf16) {}
+  /// Throws InputError where one is not finite.
+  std::span<const float> get() {
+    if (done_) return room_;
+    if (bf16_.empty()) {
+      source_.read(operand_, tile_.row, tile_.rows, room_);
+    } else {
+      for (std::size_t i = 0; i < bf16_.size(); ++i)
+        room_[i] = std::bit_cast<float>(std::uint32_t{bf16_[i]} << 16);
+    }
+    if (!std::isfinite(largest_magnitude(room_))) refuse(operand_, tile_, room_);
+    done_ = true;
+    return room_;
+  }
+
+ private:
+  const OperandSource& source_;
+  const Operand& operand_;
+  const Tile& tile_;
+  std::span<float> room_;
+  std::span<const std::uint16_t> bf16_;
+  bool done_ = false;
 };
 
 /// Calls f(index, tile, room for its elements) for tiles [first, last), on all cores; what it
@@ -192,14 +259,6 @@ void for_tiles(const OperandSource& source, const Operand& o, std::int64_t heigh
   }
   for (const auto& error : errors)
     if (error) std::rethrow_exception(error);
-}
-
-[[noreturn]] void refuse(const Operand& o, const Tile& tile, std::span<const float> x) {
-  const auto bad = std::find_if(x.begin(), x.end(), [](float v) { return !std::isfinite(v); });
-  const std::int64_t at = bad - x.begin();
-  throw InputError(fmt::format(
-      "tensor {} holds {} in row {}, column {}; replay needs a finite training step.", o.tensor,
-      std::isnan(*bad) ? "a NaN" : "an infinity", tile.row + at / tile.cols, at % tile.cols));
 }
 
 /// Sums of tiles under one format, added in the order of the tiles.
@@ -356,17 +415,25 @@ std::vector<OperandResult> audit_operand(const OperandSource& source, const Oper
     });
   });
   if (next != after.end()) source.announce(*next);
+  const bool bf16 = source.is_bf16(operand);
+  for (const auto& job : jobs)
+    if (bf16) job->expect_bf16();
   std::vector<Total> totals(jobs.size());
   for (std::int64_t first = 0; first < tiles; first += kBatch) {
     const std::int64_t last = std::min(first + kBatch, tiles);
     std::vector<std::vector<Partial>> parts(
         jobs.size(), std::vector<Partial>(static_cast<std::size_t>(last - first)));
     for_tiles(source, operand, height, first, last, [&](std::size_t i, const Tile& tile, auto x) {
-      source.read(operand, tile.row, tile.rows, x);
-      if (!std::isfinite(largest_magnitude(x))) refuse(operand, tile, x);
+      const std::span<const std::uint16_t> raw =
+          bf16 ? source.bf16(operand, tile.row, tile.rows) : std::span<const std::uint16_t>();
+      Floats floats(source, operand, tile, x, raw);
       std::vector<float> own;
-      for (std::size_t j = 0; j < jobs.size(); ++j)
-        parts[j][i] = jobs[j]->measure(jobs[j]->turned(x, tile, own), tile);
+      for (std::size_t j = 0; j < jobs.size(); ++j) {
+        if (auto part = bf16 ? jobs[j]->measure_bf16(raw, tile) : std::nullopt)
+          parts[j][i] = *std::move(part);
+        else
+          parts[j][i] = jobs[j]->measure(jobs[j]->turned(floats.get(), tile, own), tile);
+      }
     });
     for (std::size_t j = 0; j < jobs.size(); ++j)
       for (const Partial& p : parts[j]) totals[j].add(p);

@@ -57,6 +57,15 @@ class RecordedOperands final : public OperandSource {
       return OperandSource::largest(o, first, count, scratch);
     return largest_magnitude_bf16(bytes(found->second, first, count));
   }
+  bool is_bf16(const Operand& o) const override {
+    const auto found = whole_.find(o.tensor);
+    return found != whole_.end() && found->second.dtype == Dtype::bf16;
+  }
+  std::span<const std::uint16_t> bf16(const Operand& o, std::int64_t first,
+                                      std::int64_t count) const override {
+    const std::span<const std::byte> own = bytes(whole_.find(o.tensor)->second, first, count);
+    return {reinterpret_cast<const std::uint16_t*>(own.data()), own.size() / 2};
+  }
   void prefetch(const Operand& o, std::int64_t first, std::int64_t count) const override {
     if (!whole_.contains(o.tensor)) recording_.tensor(o.tensor).prefetch_rows(first, count);
   }
@@ -216,6 +225,13 @@ float OperandSource::largest(const Operand& o, std::int64_t first, std::int64_t 
                              std::span<float> scratch) const {
   read(o, first, count, scratch);
   return largest_magnitude(scratch);
+}
+
+bool OperandSource::is_bf16(const Operand& /*operand*/) const { return false; }
+std::span<const std::uint16_t> OperandSource::bf16(const Operand& /*operand*/,
+                                                   std::int64_t /*first*/,
+                                                   std::int64_t /*count*/) const {
+  return {};
 }
 
 void OperandSource::begin_pass(const Operand& /*operand*/, bool /*again*/) const {}

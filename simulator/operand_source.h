@@ -46,6 +46,13 @@ class OperandSource {
   /// The largest magnitude of these rows, NaN if there is one; `scratch` is room for them.
   [[nodiscard]] virtual float largest(const Operand& operand, std::int64_t first,
                                       std::int64_t count, std::span<float> scratch) const;
+  /// True where bf16() gives its elements: they are stored so.
+  [[nodiscard]] virtual bool is_bf16(const Operand& operand) const;
+  /// The same as read(), bits as they are, in memory that the calling thread keeps until its next
+  /// call.
+  [[nodiscard]] virtual std::span<const std::uint16_t> bf16(const Operand& operand,
+                                                            std::int64_t first,
+                                                            std::int64_t count) const;
   /// A pass over an operand begins, with another one to follow on it where `again` is true.
   virtual void begin_pass(const Operand& operand, bool again) const;
   /// Says that these rows are wanted soon.

@@ -11,14 +11,19 @@
 
 #include <hwy/targets.h>
 
+#include <bit>
 #include <cmath>
 #include <random>
 
 #include "formats/block.h"
+#include "formats/presets.h"
+#include "formats/rule_matrix.h"
+#include "simulator/bf16_statistics.h"
 #include "simulator/error_figures.h"
 #include "simulator/fake_quantize.h"
 #include "simulator/hadamard.h"
 #include "simulator/linear_replay.h"
+#include "simulator/tile_kernels.h"
 
 namespace assay::simulator {
 namespace {
@@ -46,6 +51,38 @@ class Held final : public OperandSource {
                 std::int64_t /*count*/) const override {}
   [[nodiscard]] const Operand& operand() const { return operands_[0]; }
   std::vector<float> x_;
+};
+
+/// A matrix of BF16 values, given as such or as floats.
+class HeldBf16 final : public OperandSource {
+ public:
+  HeldBf16(std::int64_t rows, std::int64_t cols, const std::vector<std::uint16_t>& bits,
+           bool as_bf16)
+      : bits_(bits), as_bf16_(as_bf16) {
+    name_ = "held";
+    layers_ = 4;
+    operands_.push_back({"w", "w", Role::weight, TensorClass::dense, 1, -1, rows, cols});
+  }
+  std::string identity() const override { return name_; }
+  void read(const Operand& o, std::int64_t first, std::int64_t count,
+            std::span<float> out) const override {
+    for (std::int64_t i = 0; i < count * o.cols; ++i)
+      out[static_cast<std::size_t>(i)] =
+          std::bit_cast<float>(std::uint32_t{bits_[first * o.cols + i]} << 16);
+  }
+  bool is_bf16(const Operand& /*operand*/) const override { return as_bf16_; }
+  std::span<const std::uint16_t> bf16(const Operand& o, std::int64_t first,
+                                      std::int64_t count) const override {
+    return std::span(bits_).subspan(static_cast<std::size_t>(first * o.cols),
+                                    static_cast<std::size_t>(count * o.cols));
+  }
+  void prefetch(const Operand& /*operand*/, std::int64_t /*first*/,
+                std::int64_t /*count*/) const override {}
+  [[nodiscard]] const Operand& operand() const { return operands_[0]; }
+
+ private:
+  std::vector<std::uint16_t> bits_;
+  bool as_bf16_;
 };
 
 Recipe with_weight(const OperandFormat& weight) {
@@ -195,6 +232,98 @@ TEST(OperandAudit, VectorsOfAnyWidthChangeNoBit) {
       EXPECT_EQ(got[i].tensor.codes, want[i].tensor.codes);
       EXPECT_EQ(got[i].tensor.clipped, want[i].tensor.clipped);
       EXPECT_EQ(got[i].tensor.flushed, want[i].tensor.flushed);
+    }
+  }
+}
+
+/// What a tensor of weights holds, and what it hardly does.
+std::vector<std::uint16_t> bf16_values(std::size_t count, int kind) {
+  std::mt19937 rng(11 + static_cast<unsigned>(kind));
+  std::normal_distribution<float> normal(0, 0.02F);
+  std::vector<std::uint16_t> bits(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    float v = normal(rng);
+    // Blocks of every magnitude; single elements far below their block, zeros of both signs.
+    if (kind == 1) v *= std::ldexp(1.0F, static_cast<int>(i / 32 % 61) - 40);
+    if (kind == 1 && rng() % 7 == 0) v *= std::ldexp(1.0F, -static_cast<int>(rng() % 60));
+    if (kind == 1 && rng() % 11 == 0) v = rng() % 2 == 0 ? 0.0F : -0.0F;
+    if (kind == 2) v = 0;
+    bits[i] = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(v) >> 16);
+    // Any finite bits, subnormal ones too.
+    if (kind == 3) bits[i] = static_cast<std::uint16_t>(rng() % 0x7F80 | (rng() % 2) << 15);
+  }
+  return bits;
+}
+
+TEST(OperandAudit, Bf16IsMeasuredAsItsFloatsToTheBit) {
+  std::vector<OperandFormat> all = formats_to_try();
+  for (const formats::BlockFormat* format : formats::every_block_format)
+    if (format->element->storage_bits == 4) all.push_back(block_operand(format->name));
+  all.push_back(block_operand("nvfp4"));
+  all.back().block->block = {1, 32};
+  all.push_back(block_operand("mxfp4-rceil"));
+  all.back().block->block = {1, 16};
+  // Several tiles; one of few blocks; rows that do not end with a block.
+  for (const auto& [rows, cols] :
+       {std::pair<std::int64_t, std::int64_t>{300, 1056}, {7, 32}, {3, 16}, {33, 257}}) {
+    for (int kind = 0; kind < 4; ++kind) {
+      const auto bits = bf16_values(static_cast<std::size_t>(rows * cols), kind);
+      const HeldBf16 floats(rows, cols, bits, false);
+      const HeldBf16 as_bf16(rows, cols, bits, true);
+      for (const OperandFormat& format : all) {
+        const std::vector<Recipe> recipes{with_weight(format)};
+        const auto want = audit_operand(floats, floats.operand(), recipes, {});
+        const auto got = audit_operand(as_bf16, as_bf16.operand(), recipes, {});
+        ASSERT_EQ(got.size(), want.size());
+        const std::string what = describe(format) + " of " + std::to_string(rows) + "x" +
+                                 std::to_string(cols) + ", kind " + std::to_string(kind);
+        const auto same = [](double a, double b) {
+          return std::bit_cast<std::uint64_t>(a) == std::bit_cast<std::uint64_t>(b);
+        };
+        for (std::size_t i = 0; i < want.size(); ++i) {
+          const TensorReplay& a = got[i].tensor;
+          const TensorReplay& b = want[i].tensor;
+          EXPECT_TRUE(same(a.error.gain, b.error.gain)) << what;
+          EXPECT_TRUE(same(a.error.nsr, b.error.nsr)) << what;
+          EXPECT_TRUE(same(a.error.relative_mse, b.error.relative_mse)) << what;
+          EXPECT_TRUE(same(a.worst_block_error, b.worst_block_error)) << what;
+          EXPECT_EQ(a.worst_block, b.worst_block) << what;
+          EXPECT_EQ(a.codes, b.codes) << what;
+          EXPECT_EQ(a.clipped, b.clipped) << what;
+          EXPECT_EQ(a.flushed, b.flushed) << what;
+          EXPECT_EQ(a.reencode_changed, b.reencode_changed) << what;
+        }
+      }
+    }
+  }
+}
+
+TEST(OperandAudit, WeightsInBf16TakeTheFastPath) {
+  if (!bf16_kernels_apply()) GTEST_SKIP() << "no vectors of 512 bits";
+  const auto bits = bf16_values(1056 * 124, 0);
+  const float amax = largest_magnitude_bf16(std::as_bytes(std::span(bits)));
+  for (const char* name : {"nvfp4", "nvfp4-divide", "mxfp4-floor", "mxfp4-rceil"}) {
+    const formats::BlockFormat& format = formats::find_block_format(name);
+    const auto fast = Bf16Statistics::of(format, {}, 1056, amax);
+    ASSERT_NE(fast, nullptr) << name;
+    EXPECT_TRUE(fast->tile(bits, 0).has_value()) << name;
+    EXPECT_EQ(Bf16Statistics::of(format, {}, 1057, amax), nullptr) << name;
+  }
+}
+
+TEST(OperandAudit, ANanAmongBf16IsNamedByItsPlace) {
+  auto bits = bf16_values(300 * 1056, 0);
+  bits[1056 * 200 + 17] = 0xFFC0;
+  bits[1056 * 250] = 0x7F80;
+  const HeldBf16 held(300, 1056, bits, true);
+  for (const char* name : {"nvfp4", "mxfp4-rceil"}) {
+    try {
+      (void)audit_operand(held, held.operand(),
+                          std::vector<Recipe>{with_weight(block_operand(name))}, {});
+      FAIL() << "accepted";
+    } catch (const InputError& e) {
+      EXPECT_NE(std::string(e.what()).find("a NaN in row 200, column 17"), std::string::npos)
+          << e.what();
     }
   }
 }

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sixteen bits are enough to find an element's code: its magnitude's bits are compared with the
+// thresholds of its block, 32 elements at a time. Then the numbers of tile_kernels.cpp are added in
+// the order of tile_kernels.cpp: |x| and |x^| have one sign, so x x^ = |x| |x^| and (x^ - x)^2 =
+// (|x^| - |x|)^2, to the bit.
+#include "simulator/bf16_kernels.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "simulator/bf16_kernels.cpp"
+#include <hwy/foreach_target.h>
+// foreach_target.h comes first: it includes this file again for every other instruction set.
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <type_traits>
+
+#if HWY_ARCH_X86
+// GCC's own header leaves a result uninitialized where all of it is overwritten (its bug 105593).
+HWY_DIAGNOSTICS(push)
+HWY_DIAGNOSTICS_OFF(disable : 4703, ignored "-Wmaybe-uninitialized")
+#include <immintrin.h>
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace assay::simulator {
+namespace HWY_NAMESPACE {
+
+#if HWY_ARCH_X86 && HWY_MAX_BYTES == 64
+
+bool Applies() { return true; }
+
+using Words = __m512i;
+using Doubles = __m512d;
+
+/// Element 8 j + q of 32 goes to place j of the q-th group of four: shifting groups of 64 bits then
+/// leaves elements 8 j ... 8 j + 7, in order, in eight lanes.
+struct alignas(64) Places {
+  std::uint16_t from[32];
+  constexpr Places() : from() {
+    for (unsigned q = 0; q < 8; ++q)
+      for (unsigned j = 0; j < 4; ++j) from[4 * q + j] = static_cast<std::uint16_t>(8 * j + q);
+  }
+};
+constexpr Places kPlaces;
+
+/// The codes of 32 elements: of one block, or of one and the next. Bits of the masks are elements.
+template <int width>
+struct Codes {
+  Words magnitude, code;  ///< of the code, the lowest three bits count
+  __mmask32 four, two, below_one, negative, zero, clipped;
+
+  HWY_INLINE Codes(const std::uint16_t* x, const ElementRule& a, const ElementRule& b) {
+    const Words one = _mm512_set1_epi16(1);
+    // The second block's thresholds are 8 places behind the first's.
+    const Words base = _mm512_set1_epi64(width == 16 ? 0x0008000800000000 : 0);
+    const Words table = thresholds(a, b);
+    const Words raw =
+        _mm512_permutexvar_epi16(_mm512_load_si512(kPlaces.from), _mm512_loadu_si512(x));
+    magnitude = _mm512_and_si512(raw, _mm512_set1_epi16(0x7FFF));
+    negative = _mm512_movepi16_mask(raw);
+    zero = _mm512_testn_epi16_mask(magnitude, magnitude);
+    clipped = reaches(_mm512_permutexvar_epi16(base, table));
+    // Is the code at least 4? At least 2 or 6? At least 1, 3, 5 or 7?
+    four = reaches(_mm512_permutexvar_epi16(_mm512_add_epi16(base, _mm512_set1_epi16(4)), table));
+    const Words middle = _mm512_mask_add_epi16(_mm512_add_epi16(base, _mm512_set1_epi16(2)), four,
+                                               base, _mm512_set1_epi16(6));
+    two = reaches(_mm512_permutexvar_epi16(middle, table));
+    const Words last = _mm512_mask_add_epi16(_mm512_sub_epi16(middle, one), two, middle, one);
+    below_one = _mm512_cmplt_epu16_mask(magnitude, _mm512_permutexvar_epi16(last, table));
+    code = _mm512_mask_sub_epi16(last, below_one, last, one);
+  }
+
+ private:
+  [[nodiscard]] HWY_INLINE __mmask32 reaches(Words threshold) const {
+    return _mm512_cmpge_epu16_mask(magnitude, threshold);
+  }
+  static HWY_INLINE Words thresholds(const ElementRule& a, const ElementRule& b) {
+    const __m128i first = _mm_load_si128(reinterpret_cast<const __m128i*>(a.step.data()));
+    if constexpr (width == 32) return _mm512_castsi128_si512(first);
+    const __m128i second = _mm_load_si128(reinterpret_cast<const __m128i*>(b.step.data()));
+    return _mm512_castsi256_si512(
+        _mm256_inserti128_si256(_mm256_castsi128_si256(first), second, 1));
+  }
+};
+
+/// Elements 8 j ... 8 j + 7 of 32: |x| and |x^|.
+template <int j>
+struct Eight {
+  Doubles x, y;
+
+  /// The bits of a BF16 magnitude, put where a double has exponent and fraction, are the value but
+  /// for the biases' difference, subnormal ones too: 2^896 = 2^(1023 - 127) is exact.
+  HWY_INLINE Eight(Words magnitude, Words code, const ElementRule& rule) {
+    const Words put =
+        j == 3 ? _mm512_srli_epi64(magnitude, 3) : _mm512_slli_epi64(magnitude, 45 - 16 * (j % 3));
+    const Words bits = _mm512_and_si512(put, _mm512_set1_epi64(0x0FFFE00000000000));
+    x = _mm512_mul_pd(_mm512_castsi512_pd(bits), _mm512_set1_pd(0x1p896));
+    y = _mm512_permutexvar_pd(_mm512_srli_epi64(code, 16 * j), _mm512_load_pd(rule.value.data()));
+  }
+};
+
+/// Partial sums of a block.
+struct Sums {
+  Doubles xx, ee;
+
+  template <class E>
+  HWY_INLINE void begin(const E& v, Doubles& xy) {
+    const Doubles n = _mm512_sub_pd(v.y, v.x);
+    xx = _mm512_mul_pd(v.x, v.x);
+    ee = _mm512_mul_pd(n, n);
+    xy = _mm512_add_pd(xy, _mm512_mul_pd(v.x, v.y));
+  }
+  template <class E>
+  HWY_INLINE void add(const E& v, Doubles& xy) {
+    const Doubles n = _mm512_sub_pd(v.y, v.x);
+    xx = _mm512_add_pd(xx, _mm512_mul_pd(v.x, v.x));
+    ee = _mm512_add_pd(ee, _mm512_mul_pd(n, n));
+    xy = _mm512_add_pd(xy, _mm512_mul_pd(v.x, v.y));
+  }
+};
+
+/// lane_sum() of eight vectors, each in its lane.
+HWY_INLINE Doubles lane_sums(Doubles a, Doubles b, Doubles c, Doubles d, Doubles e, Doubles f,
+                             Doubles g, Doubles h) {
+  // Lane i + lane i + 4 of two vectors.
+  const auto half = [](Doubles u, Doubles v) HWY_ATTR {
+    return _mm512_add_pd(_mm512_shuffle_f64x2(u, v, 0x44), _mm512_shuffle_f64x2(u, v, 0xEE));
+  };
+  const auto quarter = [](Doubles u, Doubles v) HWY_ATTR {
+    return _mm512_add_pd(_mm512_shuffle_f64x2(u, v, 0x88), _mm512_shuffle_f64x2(u, v, 0xDD));
+  };
+  const Doubles even = quarter(half(a, c), half(e, g));
+  const Doubles odd = quarter(half(b, d), half(f, h));
+  return _mm512_add_pd(_mm512_unpacklo_pd(even, odd), _mm512_unpackhi_pd(even, odd));
+}
+
+/// Counts codes by their bits: how many have all of a set of bits, for every set.
+struct CodeBits {
+  std::uint64_t with[16] = {};
+  std::uint64_t zeros = 0, clipped = 0;
+
+  static HWY_INLINE std::uint64_t both(std::uint64_t a, std::uint64_t b) { return a | b << 32; }
+  static HWY_INLINE std::uint64_t count(std::uint64_t bits) {
+    return static_cast<std::uint64_t>(_mm_popcnt_u64(bits));
+  }
+  template <class C>
+  HWY_INLINE void add(const C& low, const C& high) {
+    const std::uint64_t a = ~both(low.below_one, high.below_one);
+    const std::uint64_t b = both(low.two, high.two);
+    const std::uint64_t c = both(low.four, high.four);
+    const std::uint64_t d = both(low.negative, high.negative);
+    const std::uint64_t ab = a & b;
+    const std::uint64_t ac = a & c;
+    const std::uint64_t bc = b & c;
+    const std::uint64_t abc = ab & c;
+    with[0] += 64;
+    with[1] += count(a);
+    with[2] += count(b);
+    with[3] += count(ab);
+    with[4] += count(c);
+    with[5] += count(ac);
+    with[6] += count(bc);
+    with[7] += count(abc);
+    with[8] += count(d);
+    with[9] += count(a & d);
+    with[10] += count(b & d);
+    with[11] += count(ab & d);
+    with[12] += count(c & d);
+    with[13] += count(ac & d);
+    with[14] += count(bc & d);
+    with[15] += count(abc & d);
+    zeros += count(both(low.zero, high.zero));
+    clipped += count(both(low.clipped, high.clipped));
+  }
+  void finish(BlockRunSums& s) {
+    for (unsigned bit = 1; bit < 16; bit *= 2)
+      for (unsigned set = 0; set < 16; ++set)
+        if ((set & bit) == 0) with[set] -= with[set | bit];
+    for (unsigned set = 0; set < 16; ++set) s.codes[set] += with[set];
+    s.zeros += zeros;
+    s.clipped += clipped;
+  }
+};
+
+/// The sums of 64 elements: four blocks or two.
+HWY_INLINE void add_64(std::integral_constant<int, 16> /*width*/, const std::uint16_t* x,
+                       const ElementRule* rules, const std::uint16_t* which, Sums* b, Doubles& xy,
+                       CodeBits& counts) {
+  const ElementRule& r0 = rules[which[0]];
+  const ElementRule& r1 = rules[which[1]];
+  const ElementRule& r2 = rules[which[2]];
+  const ElementRule& r3 = rules[which[3]];
+  const Codes<16> low(x, r0, r1);
+  const Codes<16> high(x + 32, r2, r3);
+  b[0].begin(Eight<0>(low.magnitude, low.code, r0), xy);
+  b[0].add(Eight<1>(low.magnitude, low.code, r0), xy);
+  b[1].begin(Eight<2>(low.magnitude, low.code, r1), xy);
+  b[1].add(Eight<3>(low.magnitude, low.code, r1), xy);
+  b[2].begin(Eight<0>(high.magnitude, high.code, r2), xy);
+  b[2].add(Eight<1>(high.magnitude, high.code, r2), xy);
+  b[3].begin(Eight<2>(high.magnitude, high.code, r3), xy);
+  b[3].add(Eight<3>(high.magnitude, high.code, r3), xy);
+  counts.add(low, high);
+}
+HWY_INLINE void add_64(std::integral_constant<int, 32> /*width*/, const std::uint16_t* x,
+                       const ElementRule* rules, const std::uint16_t* which, Sums* b, Doubles& xy,
+                       CodeBits& counts) {
+  const ElementRule& r0 = rules[which[0]];
+  const ElementRule& r1 = rules[which[1]];
+  const Codes<32> low(x, r0, r0);
+  const Codes<32> high(x + 32, r1, r1);
+  b[0].begin(Eight<0>(low.magnitude, low.code, r0), xy);
+  b[0].add(Eight<1>(low.magnitude, low.code, r0), xy);
+  b[0].add(Eight<2>(low.magnitude, low.code, r0), xy);
+  b[0].add(Eight<3>(low.magnitude, low.code, r0), xy);
+  b[1].begin(Eight<0>(high.magnitude, high.code, r1), xy);
+  b[1].add(Eight<1>(high.magnitude, high.code, r1), xy);
+  b[1].add(Eight<2>(high.magnitude, high.code, r1), xy);
+  b[1].add(Eight<3>(high.magnitude, high.code, r1), xy);
+  counts.add(low, high);
+}
+
+/// The block of largest relative error, and that error.
+struct Worst {
+  double error;
+  std::int64_t block;
+
+  HWY_NOINLINE void find(const double* power, const double* error_of, std::int64_t first) {
+    for (int b = 0; b < 8; ++b) {
+      const double relative = power[b] > 0 ? error_of[b] / power[b] : 0;
+      if (relative > error) {
+        error = relative;
+        block = first + b;
+      }
+    }
+  }
+};
+
+template <int width>
+HWY_INLINE void add_blocks(const std::uint16_t* x, std::size_t blocks, const ElementRule* rules,
+                           const std::uint16_t* which, std::int64_t first, BlockRunSums& s) {
+  constexpr std::integral_constant<int, width> w;
+  CodeBits counts;
+  Doubles xy = _mm512_loadu_pd(s.xy);
+  double power = s.total.power;
+  double error = s.total.error;
+  Worst worst{s.worst_error, s.worst_block};
+  alignas(64) double p[kBlocksTogether];
+  alignas(64) double e[kBlocksTogether];
+  for (std::size_t i = 0; i < blocks; i += kBlocksTogether) {
+    Sums b[kBlocksTogether];
+    for (int k = 0; k < width / 8; ++k)
+      add_64(w, x + 64 * k, rules, which + 64 / width * k, b + 64 / width * k, xy, counts);
+    x += kBlocksTogether * width;
+    which += kBlocksTogether;
+    const Doubles powers =
+        lane_sums(b[0].xx, b[1].xx, b[2].xx, b[3].xx, b[4].xx, b[5].xx, b[6].xx, b[7].xx);
+    const Doubles errors =
+        lane_sums(b[0].ee, b[1].ee, b[2].ee, b[3].ee, b[4].ee, b[5].ee, b[6].ee, b[7].ee);
+    _mm512_store_pd(p, powers);
+    _mm512_store_pd(e, errors);
+    for (std::size_t k = 0; k < kBlocksTogether; ++k) {
+      power += p[k];
+      error += e[k];
+    }
+    // Only where error / power may round to more than the worst so far: it does not where error <=
+    // worst (1 - 2^-50) power, for both roundings on the way are of at most 2^-53.
+    const Doubles most = _mm512_mul_pd(powers, _mm512_set1_pd(worst.error * (1 - 0x1p-50)));
+    if (HWY_UNLIKELY(_mm512_cmp_pd_mask(errors, most, _CMP_GT_OQ) != 0))
+      worst.find(p, e, first + static_cast<std::int64_t>(i));
+  }
+  _mm512_storeu_pd(s.xy, xy);
+  s.total = {power, error};
+  s.worst_error = worst.error;
+  s.worst_block = worst.block;
+  counts.finish(s);
+}
+
+void AddBlocks(const std::uint16_t* x, std::size_t width, std::size_t blocks,
+               const ElementRule* rules, const std::uint16_t* which, std::int64_t first,
+               BlockRunSums& sums) {
+  width == 16 ? add_blocks<16>(x, blocks, rules, which, first, sums)
+              : add_blocks<32>(x, blocks, rules, which, first, sums);
+}
+
+template <int width>
+HWY_INLINE std::uint16_t block_amax(const std::uint16_t* x, std::size_t blocks,
+                                    std::uint16_t* amax) {
+  std::uint16_t most = 0;
+  const auto load = [](const std::uint16_t* p) HWY_ATTR {
+    return _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+                            _mm256_set1_epi16(0x7FFF));
+  };
+  for (std::size_t b = 0; b < blocks; ++b, x += width) {
+    __m256i v = load(x);
+    if constexpr (width == 32) v = _mm256_max_epu16(v, load(x + 16));
+    const __m128i eight = _mm_max_epu16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    const __m128i least = _mm_minpos_epu16(_mm_xor_si128(eight, _mm_set1_epi16(-1)));
+    amax[b] = static_cast<std::uint16_t>(~_mm_cvtsi128_si32(least));
+    most = std::max(most, amax[b]);
+  }
+  return most;
+}
+
+std::uint16_t BlockAmax(const std::uint16_t* x, std::size_t width, std::size_t blocks,
+                        std::uint16_t* amax) {
+  return width == 16 ? block_amax<16>(x, blocks, amax) : block_amax<32>(x, blocks, amax);
+}
+
+#else
+
+bool Applies() { return false; }
+void AddBlocks(const std::uint16_t* /*x*/, std::size_t /*width*/, std::size_t /*blocks*/,
+               const ElementRule* /*rules*/, const std::uint16_t* /*which*/, std::int64_t /*first*/,
+               BlockRunSums& /*sums*/) {
+  HWY_ABORT("no vector code for this machine");
+}
+std::uint16_t BlockAmax(const std::uint16_t* /*x*/, std::size_t /*width*/, std::size_t /*blocks*/,
+                        std::uint16_t* /*amax*/) {
+  HWY_ABORT("no vector code for this machine");
+}
+
+#endif
+
+}  // namespace HWY_NAMESPACE
+}  // namespace assay::simulator
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace assay::simulator {
+
+HWY_EXPORT(Applies);
+HWY_EXPORT(AddBlocks);
+HWY_EXPORT(BlockAmax);
+
+bool bf16_kernels_apply() { return HWY_DYNAMIC_DISPATCH(Applies)(); }
+
+std::uint16_t block_amax_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
+                              std::uint16_t* amax) {
+  return HWY_DYNAMIC_DISPATCH(BlockAmax)(x, width, blocks, amax);
+}
+
+void add_blocks_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
+                     const ElementRule* rules, const std::uint16_t* which, std::int64_t first,
+                     BlockRunSums& sums) {
+  HWY_DYNAMIC_DISPATCH(AddBlocks)(x, width, blocks, rules, which, first, sums);
+}
+
+}  // namespace assay::simulator
+#endif
+#if HWY_ARCH_X86
+HWY_DIAGNOSTICS(pop)
+#endif

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// Statistics of BF16 elements under 4-bit elements of eight magnitudes, without decoding or packing
+// anything: between bf16_statistics.h and its vector code.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "simulator/tile_kernels.h"
+
+namespace assay::simulator {
+
+/// What a scale factor makes of a block's elements: signs aside, their bits are in order, so seven
+/// thresholds are the quantizer.
+struct alignas(64) ElementRule {
+  /// Of the eight magnitude codes: the element times scale factor and tensor scale, exact.
+  std::array<double, 8> value;
+  /// [i > 0]: the smallest bits of |x| whose code is at least i. [0]: the smallest that the largest
+  /// element's value does not reach.
+  std::array<std::uint16_t, 8> step;
+};
+
+/// Sums over consecutive blocks, in the order of tile_statistics.h.
+struct BlockRunSums {
+  double xy[kStatisticsLanes] = {};
+  BlockSums total;
+  std::int64_t worst_block = 0;
+  double worst_error = 0;
+  std::uint64_t clipped = 0, zeros = 0;
+  std::array<std::uint64_t, 16> codes{};
+};
+
+/// The widest blocks of the kernels are of 32 elements, and they take eight at a time.
+inline constexpr std::size_t kBlocksTogether = 8;
+
+/// True on machines with vectors of 512 bits and the instructions for it: elsewhere the functions
+/// below must not be called.
+[[nodiscard]] bool bf16_kernels_apply();
+
+/// amax[b] = the largest bits of |x| in block b; returns the largest of all. `width`: 16 or 32.
+std::uint16_t block_amax_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
+                              std::uint16_t* amax);
+
+/// Adds blocks [0, blocks), numbered from `first` on; block b follows rules[which[b]]. blocks is a
+/// multiple of kBlocksTogether, `width` 16 or 32.
+void add_blocks_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
+                     const ElementRule* rules, const std::uint16_t* which, std::int64_t first,
+                     BlockRunSums& sums);
+
+}  // namespace assay::simulator

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "simulator/bf16_statistics.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "formats/codec.h"
+#include "formats/fields.h"
+
+namespace assay::simulator {
+namespace {
+
+constexpr std::uint16_t kInfinity = 0x7F80;     // BF16's bits, also of
+constexpr std::uint16_t kUnreachable = 0x7FFF;  // what no finite magnitude reaches
+constexpr std::size_t kBinade = 128;            // magnitudes of one exponent
+
+float value_of(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
+
+}  // namespace
+
+std::unique_ptr<Bf16Statistics> Bf16Statistics::of(const formats::BlockFormat& format,
+                                                   const formats::QuantizeOptions& options,
+                                                   std::int64_t cols, float tensor_amax) {
+  const formats::BlockShape block = format.block;
+  const formats::Fields element = formats::fields_of(*format.element);
+  if (!bf16_kernels_apply() || options.rounding != formats::RoundingMode::nearest_even ||
+      format.candidates != nullptr || format.rule == formats::ScaleRule::given || block.rows != 1 ||
+      (block.cols != 16 && block.cols != 32) || cols % block.cols != 0 ||
+      format.scale->storage_bits != 8 || format.element->storage_bits != 4 ||
+      element.sign_bits != 1 || element.is_twos_complement() || element.max_finite() != 7)
+    return nullptr;
+  std::unique_ptr<Bf16Statistics> s(new Bf16Statistics(format, options, tensor_amax));
+  return s->probe_.usable() && s->find_elements() ? std::move(s) : nullptr;
+}
+
+Bf16Statistics::Bf16Statistics(const formats::BlockFormat& format,
+                               const formats::QuantizeOptions& options, float tensor_amax)
+    : probe_(format, options, tensor_amax),
+      format_(format),
+      rules_(kZero + 1),
+      rule_of_(std::size_t{1} << 15) {
+  for (auto& rule : rule_of_) rule.store(kUnknown, std::memory_order_relaxed);
+  rules_[kZero].value.fill(0);
+  rules_[kZero].step.fill(kUnreachable);
+}
+
+/// False where the magnitudes do not ascend from zero or the sign does not mirror them.
+bool Bf16Statistics::find_elements() {
+  for (std::uint32_t c = 0; c < 8; ++c) {
+    element_[c] = formats::decode(*format_.element, c);
+    if (c == 0 ? element_[c] != 0 : !(element_[c] > element_[c - 1])) return false;
+    if (formats::decode(*format_.element, c + 8) != -element_[c]) return false;
+  }
+  return true;
+}
+
+/// A block of zeros has codes 0 and -0 and adds nothing. Its scale factor does not matter.
+bool Bf16Statistics::zero_block() const {
+  const float zero = 0;
+  std::uint32_t code = 0;
+  float factor = 0;
+  if (!probe_.scales(std::span(&zero, 1), std::span(&code, 1), std::span(&factor, 1))) return false;
+  if (!std::isfinite(static_cast<float>(formats::decode(*format_.scale, code)))) return false;
+  const std::array<float, 2> x{0.0F, -0.0F};
+  std::array<std::uint8_t, 2 + formats::kSlack> codes{};
+  probe_.encode(factor, x, codes);
+  return codes[0] == 0 && codes[1] == 8;
+}
+
+/// The rule of a scale factor's code, which came with this factor; false where it has none.
+bool Bf16Statistics::add_rule(std::uint32_t code, float factor) const {
+  if (known_[code]) return factor_[code] == factor;
+  const double scale =
+      static_cast<double>(formats::decode(*format_.scale, code)) * probe_.tensor_scale();
+  // Then what elements are scaled by is an ordinary number, and so are their products.
+  if (!(scale >= 0x1p-100 && scale <= 0x1p100)) return false;
+  // Scaling by a positive factor, rounding to FP32 and rounding to the element format keep the
+  // order, so codes ascend with the magnitudes. They begin to between scale / 8, which is nearer to
+  // zero than to the smallest element or half of it, and the largest element: see codes.front().
+  const auto bits = [](double v) {
+    return std::bit_cast<std::uint32_t>(static_cast<float>(v)) >> 16;
+  };
+  const std::uint32_t first = bits(scale * element_[1] / 8);
+  const std::uint32_t last = bits(scale * element_[7] * 2);
+  std::vector<float> x(last - first + 1);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = value_of(static_cast<std::uint16_t>(first + i));
+  std::vector<std::uint8_t> codes(x.size() + formats::kSlack);
+  probe_.encode(factor, x, codes);
+  codes.resize(x.size());
+  if (codes.front() != 0 || codes.back() != 7 || !std::is_sorted(codes.begin(), codes.end()))
+    return false;
+  ElementRule& rule = rules_[code];
+  const auto place = [&](auto at) {
+    return static_cast<std::uint16_t>(first + static_cast<std::size_t>(at));
+  };
+  for (std::uint8_t c = 1; c < 8; ++c)
+    rule.step[c] = place(std::lower_bound(codes.begin(), codes.end(), c) - codes.begin());
+  const double limit = scale * element_[7];
+  rule.step[0] = place(std::upper_bound(x.begin(), x.end(), limit) - x.begin());
+  for (std::size_t c = 0; c < 8; ++c) rule.value[c] = element_[c] * scale;
+  factor_[code] = factor;
+  known_[code] = true;
+  return true;
+}
+
+/// Finds the rules of all blocks whose largest magnitude has the exponent of this one.
+void Bf16Statistics::add_binade(std::uint16_t amax) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto first = static_cast<std::uint16_t>(amax / kBinade * kBinade);
+  if (rule_of_[first].load(std::memory_order_relaxed) != kUnknown) return;
+  std::array<float, kBinade> most{};
+  std::array<std::uint32_t, kBinade> codes{};
+  std::array<float, kBinade> factors{};
+  for (std::size_t i = 0; i < kBinade; ++i)
+    most[i] = value_of(static_cast<std::uint16_t>(first + i));
+  const bool usual = probe_.scales(most, codes, factors);
+  for (std::size_t i = kBinade; i-- > 0;) {
+    std::uint16_t rule = kNone;
+    if (first + i == 0) {
+      if (zero_block()) rule = kZero;
+    } else if (usual && add_rule(codes[i], factors[i])) {
+      rule = static_cast<std::uint16_t>(codes[i]);
+    }
+    rule_of_[first + i].store(rule, std::memory_order_release);
+  }
+}
+
+std::optional<BlockRunSums> Bf16Statistics::tile(std::span<const std::uint16_t> x,
+                                                 std::int64_t first) const {
+  const auto width = static_cast<std::size_t>(format_.block.cols);
+  const std::size_t blocks = x.size() / width;
+  thread_local std::vector<std::uint16_t> which;
+  which.resize(blocks);
+  if (block_amax_bf16(x.data(), width, blocks, which.data()) >= kInfinity) return std::nullopt;
+  for (std::uint16_t& b : which) {
+    const std::uint16_t amax = b;
+    b = rule_of_[amax].load(std::memory_order_acquire);
+    if (b == kUnknown) {
+      add_binade(amax);
+      b = rule_of_[amax].load(std::memory_order_acquire);
+    }
+    if (b == kNone) return std::nullopt;
+  }
+  BlockRunSums sums;
+  const std::size_t whole = blocks / kBlocksTogether * kBlocksTogether;
+  add_blocks_bf16(x.data(), width, whole, rules_.data(), which.data(), first, sums);
+  if (whole == blocks) return sums;
+  // The rest, and blocks of zeros behind it: they add zeros, and are taken from the counts again.
+  std::array<std::uint16_t, kBlocksTogether * 32> rest{};
+  std::array<std::uint16_t, kBlocksTogether> rule;
+  rule.fill(kZero);
+  std::copy(x.begin() + static_cast<std::ptrdiff_t>(whole * width), x.end(), rest.begin());
+  std::copy(which.begin() + static_cast<std::ptrdiff_t>(whole), which.end(), rule.begin());
+  add_blocks_bf16(rest.data(), width, kBlocksTogether, rules_.data(), rule.data(),
+                  first + static_cast<std::int64_t>(whole), sums);
+  const std::size_t more = (kBlocksTogether - (blocks - whole)) * width;
+  sums.codes[0] -= more;
+  sums.zeros -= more;
+  return sums;
+}
+
+}  // namespace assay::simulator
