@@ -12,7 +12,6 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
-#include <type_traits>
 
 #if HWY_ARCH_X86
 // GCC's own header leaves a result uninitialized where all of it is overwritten (its bug 105593).
@@ -182,52 +181,56 @@ struct CodeBits {
   }
 };
 
-/// The sums of 64 elements: four blocks or two.
-HWY_INLINE void add_64(std::integral_constant<int, 16> /*width*/, const std::uint16_t* x,
-                       const ElementRule* rules, const std::uint16_t* which, Sums* b, Doubles& xy,
-                       CodeBits& counts) {
-  const ElementRule& r0 = rules[which[0]];
-  const ElementRule& r1 = rules[which[1]];
-  const ElementRule& r2 = rules[which[2]];
-  const ElementRule& r3 = rules[which[3]];
-  const Codes<16> low(x, r0, r1);
-  const Codes<16> high(x + 32, r2, r3);
-  b[0].begin(Eight<0>(low.magnitude, low.code, r0), xy);
-  b[0].add(Eight<1>(low.magnitude, low.code, r0), xy);
-  b[1].begin(Eight<2>(low.magnitude, low.code, r1), xy);
-  b[1].add(Eight<3>(low.magnitude, low.code, r1), xy);
-  b[2].begin(Eight<0>(high.magnitude, high.code, r2), xy);
-  b[2].add(Eight<1>(high.magnitude, high.code, r2), xy);
-  b[3].begin(Eight<2>(high.magnitude, high.code, r3), xy);
-  b[3].add(Eight<3>(high.magnitude, high.code, r3), xy);
-  counts.add(low, high);
-}
-HWY_INLINE void add_64(std::integral_constant<int, 32> /*width*/, const std::uint16_t* x,
-                       const ElementRule* rules, const std::uint16_t* which, Sums* b, Doubles& xy,
-                       CodeBits& counts) {
-  const ElementRule& r0 = rules[which[0]];
-  const ElementRule& r1 = rules[which[1]];
-  const Codes<32> low(x, r0, r0);
-  const Codes<32> high(x + 32, r1, r1);
-  b[0].begin(Eight<0>(low.magnitude, low.code, r0), xy);
-  b[0].add(Eight<1>(low.magnitude, low.code, r0), xy);
-  b[0].add(Eight<2>(low.magnitude, low.code, r0), xy);
-  b[0].add(Eight<3>(low.magnitude, low.code, r0), xy);
-  b[1].begin(Eight<0>(high.magnitude, high.code, r1), xy);
-  b[1].add(Eight<1>(high.magnitude, high.code, r1), xy);
-  b[1].add(Eight<2>(high.magnitude, high.code, r1), xy);
-  b[1].add(Eight<3>(high.magnitude, high.code, r1), xy);
-  counts.add(low, high);
-}
+/// The codes of 64 elements, four blocks or two, and then their sums.
+template <int width>
+struct SixtyFour {
+  static constexpr int kBlocks = 64 / width;
+  Codes<width> low, high;
+
+  HWY_INLINE SixtyFour(const std::uint16_t* x, const ElementRule* rules, const std::uint16_t* which)
+      : low(x, rules[which[0]], rules[which[width == 16 ? 1 : 0]]),
+        high(x + 32, rules[which[kBlocks / 2]], rules[which[kBlocks - 1]]) {}
+
+  HWY_INLINE void add(const ElementRule* rules, const std::uint16_t* which, Sums* b,
+                      Doubles& xy) const {
+    if constexpr (width == 16) {
+      add_16(low, rules[which[0]], rules[which[1]], b, xy);
+      add_16(high, rules[which[2]], rules[which[3]], b + 2, xy);
+    } else {
+      add_32(low, rules[which[0]], b, xy);
+      add_32(high, rules[which[1]], b + 1, xy);
+    }
+  }
+
+ private:
+  static HWY_INLINE void add_16(const Codes<width>& c, const ElementRule& first,
+                                const ElementRule& second, Sums* b, Doubles& xy) {
+    b[0].begin(Eight<0>(c.magnitude, c.code, first), xy);
+    b[0].add(Eight<1>(c.magnitude, c.code, first), xy);
+    b[1].begin(Eight<2>(c.magnitude, c.code, second), xy);
+    b[1].add(Eight<3>(c.magnitude, c.code, second), xy);
+  }
+  static HWY_INLINE void add_32(const Codes<width>& c, const ElementRule& rule, Sums* b,
+                                Doubles& xy) {
+    b->begin(Eight<0>(c.magnitude, c.code, rule), xy);
+    b->add(Eight<1>(c.magnitude, c.code, rule), xy);
+    b->add(Eight<2>(c.magnitude, c.code, rule), xy);
+    b->add(Eight<3>(c.magnitude, c.code, rule), xy);
+  }
+};
 
 /// The block of largest relative error, and that error.
 struct Worst {
   double error;
   std::int64_t block;
 
-  HWY_NOINLINE void find(const double* power, const double* error_of, std::int64_t first) {
+  HWY_NOINLINE void find(Doubles power, Doubles error_of, std::int64_t first) {
+    alignas(64) double p[8];
+    alignas(64) double e[8];
+    _mm512_store_pd(p, power);
+    _mm512_store_pd(e, error_of);
     for (int b = 0; b < 8; ++b) {
-      const double relative = power[b] > 0 ? error_of[b] / power[b] : 0;
+      const double relative = p[b] > 0 ? e[b] / p[b] : 0;
       if (relative > error) {
         error = relative;
         block = first + b;
@@ -236,41 +239,62 @@ struct Worst {
   }
 };
 
+/// The totals of power and error, to which blocks are added one by one: those of the eight before,
+/// while others are being computed.
+struct Totals {
+  __m128d total;
+  alignas(64) double even[8] = {};
+  alignas(64) double odd[8] = {};
+
+  HWY_INLINE void add() {
+    for (int b = 0; b < 8; b += 2) {
+      total = _mm_add_pd(total, _mm_load_pd(even + b));
+      total = _mm_add_pd(total, _mm_load_pd(odd + b));
+    }
+  }
+  HWY_INLINE void set(Doubles power, Doubles error) {
+    _mm512_store_pd(even, _mm512_unpacklo_pd(power, error));
+    _mm512_store_pd(odd, _mm512_unpackhi_pd(power, error));
+  }
+};
+
 template <int width>
 HWY_INLINE void add_blocks(const std::uint16_t* x, std::size_t blocks, const ElementRule* rules,
                            const std::uint16_t* which, std::int64_t first, BlockRunSums& s) {
-  constexpr std::integral_constant<int, width> w;
+  using Step = SixtyFour<width>;
+  if (blocks == 0) return;
   CodeBits counts;
   Doubles xy = _mm512_loadu_pd(s.xy);
-  double power = s.total.power;
-  double error = s.total.error;
+  Totals totals{_mm_set_pd(s.total.error, s.total.power)};
   Worst worst{s.worst_error, s.worst_block};
-  alignas(64) double p[kBlocksTogether];
-  alignas(64) double e[kBlocksTogether];
+  // The codes of what comes next are found while the sums of what is at hand are added up: each has
+  // too long a chain of instructions to keep a core busy.
+  Step now(x, rules, which);
   for (std::size_t i = 0; i < blocks; i += kBlocksTogether) {
     Sums b[kBlocksTogether];
-    for (int k = 0; k < width / 8; ++k)
-      add_64(w, x + 64 * k, rules, which + 64 / width * k, b + 64 / width * k, xy, counts);
-    x += kBlocksTogether * width;
-    which += kBlocksTogether;
-    const Doubles powers =
-        lane_sums(b[0].xx, b[1].xx, b[2].xx, b[3].xx, b[4].xx, b[5].xx, b[6].xx, b[7].xx);
-    const Doubles errors =
-        lane_sums(b[0].ee, b[1].ee, b[2].ee, b[3].ee, b[4].ee, b[5].ee, b[6].ee, b[7].ee);
-    _mm512_store_pd(p, powers);
-    _mm512_store_pd(e, errors);
-    for (std::size_t k = 0; k < kBlocksTogether; ++k) {
-      power += p[k];
-      error += e[k];
+    totals.add();
+    for (std::size_t k = 0; k < kBlocksTogether; k += Step::kBlocks) {
+      const std::size_t next = std::min(i + k + Step::kBlocks, blocks - Step::kBlocks);
+      const Step ahead(x + next * width, rules, which + next);
+      now.add(rules, which + i + k, b + k, xy);
+      counts.add(now.low, now.high);
+      now = ahead;
     }
+    const Doubles power =
+        lane_sums(b[0].xx, b[1].xx, b[2].xx, b[3].xx, b[4].xx, b[5].xx, b[6].xx, b[7].xx);
+    const Doubles error =
+        lane_sums(b[0].ee, b[1].ee, b[2].ee, b[3].ee, b[4].ee, b[5].ee, b[6].ee, b[7].ee);
+    totals.set(power, error);
     // Only where error / power may round to more than the worst so far: it does not where error <=
     // worst (1 - 2^-50) power, for both roundings on the way are of at most 2^-53.
-    const Doubles most = _mm512_mul_pd(powers, _mm512_set1_pd(worst.error * (1 - 0x1p-50)));
-    if (HWY_UNLIKELY(_mm512_cmp_pd_mask(errors, most, _CMP_GT_OQ) != 0))
-      worst.find(p, e, first + static_cast<std::int64_t>(i));
+    const Doubles most = _mm512_mul_pd(power, _mm512_set1_pd(worst.error * (1 - 0x1p-50)));
+    if (HWY_UNLIKELY(_mm512_cmp_pd_mask(error, most, _CMP_GT_OQ) != 0))
+      worst.find(power, error, first + static_cast<std::int64_t>(i));
   }
+  totals.add();
   _mm512_storeu_pd(s.xy, xy);
-  s.total = {power, error};
+  s.total = {_mm_cvtsd_f64(totals.total),
+             _mm_cvtsd_f64(_mm_unpackhi_pd(totals.total, totals.total))};
   s.worst_error = worst.error;
   s.worst_block = worst.block;
   counts.finish(s);
