@@ -24,25 +24,6 @@ namespace {
 using simulator::Operand;
 using simulator::OperandSource;
 
-/// When the files that are read were last written: what was found in others is not gone on with.
-std::string written(const std::filesystem::path& path) {
-  namespace fs = std::filesystem;
-  std::map<std::string, std::string> files;
-  const auto add = [&](const fs::path& file) {
-    files[file.string()] = fmt::format("{} {}\n", fs::file_size(file),
-                                       fs::last_write_time(file).time_since_epoch().count());
-  };
-  if (fs::is_directory(path)) {
-    for (const auto& entry : fs::recursive_directory_iterator(path))
-      if (entry.is_regular_file() && entry.path().extension() != ".json") add(entry.path());
-  } else {
-    add(path);
-  }
-  std::string text;
-  for (const auto& [name, stamp] : files) text += name + " " + stamp;
-  return text;
-}
-
 std::string key_of(const OperandRun& run, const OperandSource& source) {
   std::string text = run.program + "\n" + source.identity() + written(run.path) +
                      fmt::format("\n{} {}\n", run.options.seed, run.options.step);
