@@ -19,6 +19,7 @@ struct Forecast {
   std::optional<simulator::Prediction> predicted;
   double statistics_seconds = 0.0;  ///< of the statistics of operands that no recipe before had
   std::optional<simulator::Measurement> measured;
+  int at_once = 1;  ///< measurements that shared the machine with this one, itself counted
 };
 
 /// The whole-network part of a report.
@@ -68,6 +69,10 @@ struct Agreement {
 /// The rows of a forecast's table of agreements, with the limits this project asks of itself.
 [[nodiscard]] std::vector<Agreement> agreements(const std::vector<Forecast>& forecasts);
 
+[[nodiscard]] nlohmann::ordered_json to_json(const Forecast& f);
+/// Of to_json(): all that a report shows, JSON, page and text, to the last bit of its numbers (a
+/// figure that is not finite is null there and NaN here). Throws std::exception.
+[[nodiscard]] Forecast forecast_from_json(const nlohmann::ordered_json& json);
 [[nodiscard]] nlohmann::ordered_json to_json(const NetworkReport& report);
 [[nodiscard]] std::string to_text(const NetworkReport& report);
 

@@ -38,19 +38,6 @@ Json list(const Range& range, F f) {
   return out;
 }
 
-Json margin_histogram(const std::vector<double>& margins) {
-  constexpr int kBins = 20;
-  double top = 0;
-  for (const double m : margins) top = std::isfinite(m) ? std::max(top, m) : top;
-  std::vector<std::uint64_t> bins(kBins, 0);
-  for (const double m : margins) {
-    if (!std::isfinite(m)) continue;
-    ++bins[top > 0 ? std::min<std::size_t>(kBins - 1, static_cast<std::size_t>(m / top * kBins))
-                   : 0];
-  }
-  return {{"largest", top}, {"bins", bins}};
-}
-
 Json measured_router(const simulator::RouterMeasure& r) {
   return {{"op", r.op},
           {"layer", r.layer},
@@ -66,7 +53,7 @@ Json measured_router(const simulator::RouterMeasure& r) {
           {"load_clean", r.load_clean},
           {"load", r.load},
           {"load_shift", r.load_shift},
-          {"margins", margin_histogram(r.margins)}};
+          {"margins", {{"largest", r.margins.largest}, {"bins", r.margins.bins}}}};
 }
 
 Json measured_json(const simulator::Measurement& m) {
@@ -151,6 +138,7 @@ Json predicted_json(const simulator::Prediction& p) {
                               return Json{{"op", o.op},
                                           {"tensor", o.tensor},
                                           {"role", simulator::name(o.role)},
+                                          {"expert", o.expert},
                                           {"gain", o.figures.gain},
                                           {"nsr", o.figures.nsr},
                                           {"uncertainty", o.figures.nsr_uncertainty},
@@ -175,22 +163,25 @@ Json predicted_json(const simulator::Prediction& p) {
 
 }  // namespace
 
+Json to_json(const Forecast& f) {
+  Json j{{"recipe", f.recipe}};
+  if (f.predicted) {
+    j["predicted"] = predicted_json(*f.predicted);
+    j["predicted"]["seconds"] = f.predicted->seconds;
+    j["predicted"]["statistics_seconds"] = f.statistics_seconds;
+  }
+  if (f.measured) {
+    j["measured"] = measured_json(*f.measured);
+    j["measured"]["seconds"] = f.measured->seconds;
+    j["measured"]["all_seconds"] = f.measured->all_seconds;
+    j["measured"]["at_once"] = f.at_once;
+  }
+  return j;
+}
+
 Json to_json(const NetworkReport& report) {
   Json forecasts = Json::array();
-  for (const auto& f : report.forecasts) {
-    Json j{{"recipe", f.recipe}};
-    if (f.predicted) {
-      j["predicted"] = predicted_json(*f.predicted);
-      j["predicted"]["seconds"] = f.predicted->seconds;
-      j["predicted"]["statistics_seconds"] = f.statistics_seconds;
-    }
-    if (f.measured) {
-      j["measured"] = measured_json(*f.measured);
-      j["measured"]["seconds"] = f.measured->seconds;
-      j["measured"]["all_seconds"] = f.measured->all_seconds;
-    }
-    forecasts.push_back(std::move(j));
-  }
+  for (const auto& f : report.forecasts) forecasts.push_back(to_json(f));
   Json out{{"recording", report.recording},
            {"training_step", report.training_step},
            {"tokens", report.tokens},

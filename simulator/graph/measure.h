@@ -32,6 +32,13 @@ struct ValueError {
   double cosine = 1.0;  ///< <y, y^> / (||y|| ||y^||)
 };
 
+/// Margins of tokens that have one, in equal parts from 0 to the largest.
+struct MarginHistogram {
+  double largest = 0.0;
+  std::vector<std::uint64_t> bins;
+};
+[[nodiscard]] MarginHistogram margin_histogram(const std::vector<double>& margins);
+
 struct RouterMeasure {
   std::string op;  ///< the top_k
   int layer = -1;
@@ -45,7 +52,7 @@ struct RouterMeasure {
   std::uint64_t prefix_flips = 0;        ///< of those
   std::vector<double> load_clean, load;  ///< share of the k * tokens choices, by expert
   double load_shift = 0.0;               ///< half the sum of |load - load_clean|
-  std::vector<double> margins;           ///< clean, between ranks k and k + 1 in selection space
+  MarginHistogram margins;               ///< clean, between ranks k and k + 1 in selection space
 };
 
 /// Of a token-level figure d, loss under the recipe less clean loss.

@@ -48,6 +48,19 @@ std::vector<double> load_of(const Routing& routing) {
 
 }  // namespace
 
+MarginHistogram margin_histogram(const std::vector<double>& margins) {
+  constexpr std::size_t kBins = 20;
+  MarginHistogram out{0.0, std::vector<std::uint64_t>(kBins, 0)};
+  for (const double m : margins)
+    if (std::isfinite(m)) out.largest = std::max(out.largest, m);
+  for (const double m : margins) {
+    if (!std::isfinite(m)) continue;
+    const double place = out.largest > 0 ? m / out.largest * kBins : 0;
+    ++out.bins[std::min(kBins - 1, static_cast<std::size_t>(place))];
+  }
+  return out;
+}
+
 std::vector<RouterMeasure> measure_routers(const Graph& graph, const Forward& clean,
                                            const Forward& changed) {
   std::vector<RouterMeasure> out;
@@ -86,7 +99,7 @@ std::vector<RouterMeasure> measure_routers(const Graph& graph, const Forward& cl
     for (std::size_t e = 0; e < r.load.size(); ++e) {
       r.load_shift += std::fabs(r.load[e] - r.load_clean[e]) / 2;
     }
-    r.margins = margins(s, {node.gate.k, node.gate.score, node.gate.bias});
+    r.margins = margin_histogram(margins(s, {node.gate.k, node.gate.score, node.gate.bias}));
     out.push_back(std::move(r));
   }
   return out;
