@@ -13,19 +13,30 @@ simulator::Recording open_recording(const std::string& path) {
                                                        : std::filesystem::path(path));
 }
 
+namespace {
+
+template <class F>
+auto timed(double& seconds, F f) {
+  const simulator::ThreadClock clock;
+  auto out = f();
+  seconds = clock.seconds();
+  return out;
+}
+
+}  // namespace
+
 NetworkRun::NetworkRun(const simulator::Recording& recording,
-                       const simulator::ReplayOptions& options,
-                       const simulator::MeasureOptions& extra)
+                       const simulator::ReplayOptions& options)
     : options_(options),
-      extra_(extra),
       graph_(simulator::Graph::of(recording)),
-      clean_(simulator::run_forward(graph_, {})) {
+      clean_(timed(forward_seconds_, [&] { return simulator::run_forward(graph_, {}); })) {
   report_.recording = graph_.recording;
   report_.training_step = graph_.training_step;
   report_.tokens = graph_.token_count();
   report_.clean_loss = clean_.loss;
   report_.channels = simulator::channel_profiles(graph_, clean_);
-  report_.experts = simulator::expert_diversity(graph_, clean_, {});
+  report_.experts =
+      timed(experts_seconds_, [&] { return simulator::expert_diversity(graph_, clean_, {}); });
   report_.use = simulator::utilisation(graph_, clean_);
 }
 
@@ -33,26 +44,15 @@ void NetworkRun::prepare(int samples, simulator::Grouping grouping) {
   const auto groups =
       simulator::operand_groups(graph_, clean_, grouping).size() + graph_.routers.size();
   Progress progress("responses", static_cast<std::int64_t>(groups));
-  auto responses = simulator::measure_responses(
+  prepare(simulator::measure_responses(
       graph_, clean_, samples, options_.seed,
-      [&](std::int64_t /*done*/, std::int64_t /*total*/) { progress.advance(1); }, grouping);
-  report_.response_seconds = responses.seconds;
-  report_.samples = samples;
-  predictor_ = std::make_unique<simulator::Predictor>(graph_, clean_, std::move(responses));
+      [&](std::int64_t /*done*/, std::int64_t /*total*/) { progress.advance(1); }, grouping));
 }
 
-void NetworkRun::add(const simulator::Recipe& recipe, bool predict, bool measure) {
-  analysis::Forecast f;
-  f.recipe = recipe.name;
-  if (predict) {
-    const simulator::ThreadClock clock;
-    predictor_->prepare(recipe, options_);
-    f.statistics_seconds = clock.seconds();
-    report_.statistics_seconds += f.statistics_seconds;
-    f.predicted = predictor_->with_contributions(recipe, options_);
-  }
-  if (measure) f.measured = simulator::measure(graph_, clean_, recipe, options_, {}, extra_);
-  report_.forecasts.push_back(std::move(f));
+void NetworkRun::prepare(simulator::Responses responses) {
+  report_.response_seconds = responses.seconds;
+  report_.samples = responses.samples;
+  predictor_ = std::make_unique<simulator::Predictor>(graph_, clean_, std::move(responses));
 }
 
 }  // namespace assay::tools

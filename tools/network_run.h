@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
-// A recording executed as a whole, and recipes predicted or measured on it: what the verbs replay,
+// A recording executed as a whole and what predicts recipes on it: what the verbs replay,
 // attribute, ablate and schedule share.
 
 #include <memory>
@@ -16,20 +16,24 @@ namespace assay::tools {
 
 class NetworkRun {
  public:
-  NetworkRun(const simulator::Recording& recording, const simulator::ReplayOptions& options,
-             const simulator::MeasureOptions& extra = {});
+  NetworkRun(const simulator::Recording& recording, const simulator::ReplayOptions& options);
   /// The pass that predictions share, with progress on a terminal.
   void prepare(int samples, simulator::Grouping grouping = simulator::Grouping::by_name);
-  void add(const simulator::Recipe& recipe, bool predict, bool measure);
+  /// The same with a pass that was made before.
+  void prepare(simulator::Responses responses);
+  /// Without forecasts.
   [[nodiscard]] const analysis::NetworkReport& report() const { return report_; }
   [[nodiscard]] const simulator::Graph& graph() const { return graph_; }
   [[nodiscard]] const simulator::Forward& clean() const { return clean_; }
   [[nodiscard]] simulator::Predictor& predictor() { return *predictor_; }
   [[nodiscard]] const simulator::ReplayOptions& options() const { return options_; }
+  /// CPU seconds that one clean execution took, and the comparison of its experts.
+  [[nodiscard]] double forward_seconds() const { return forward_seconds_; }
+  [[nodiscard]] double experts_seconds() const { return experts_seconds_; }
 
  private:
   simulator::ReplayOptions options_;
-  simulator::MeasureOptions extra_;
+  double forward_seconds_ = 0.0, experts_seconds_ = 0.0;
   simulator::Graph graph_;
   simulator::Forward clean_;
   std::unique_ptr<simulator::Predictor> predictor_;

@@ -57,7 +57,7 @@ def tables(network):
     def of(values):
         return f"median {statistics.median(values):.1f}, least {min(values):.1f}"
 
-    out += ["", f"The pass that all predictions share took {network['response_seconds']:.1f} s. A measurement is timed with its forward pass "
+    out += ["", f"The pass that all predictions share took {network['response_seconds']:.1f} s. All other seconds are CPU seconds of one thread. A measurement is timed with its forward pass "
             f"and figures, and whole: with the backward pass. The first over predicted: {of(ratios)}; the whole over predicted: {of(whole)} "
             f"(asked: 20). With what a recipe's statistics took, roundings of weights in formats that no row above has and block "
             f"statistics of activations: the first {of(new_forward)}; "

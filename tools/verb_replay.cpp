@@ -16,7 +16,7 @@
 #include "simulator/recording.h"
 #include "simulator/replay.h"
 #include "tools/environment.h"
-#include "tools/network_run.h"
+#include "tools/network_replay.h"
 #include "tools/operand_run.h"
 #include "tools/outputs.h"
 #include "tools/progress.h"
@@ -39,7 +39,9 @@ struct Options {
   int samples = 4;
   std::string arithmetic = "exact";
   double learning_rate = 1e-3;
+  int jobs = 0;  // one for each core
   Outputs outputs;
+  [[nodiscard]] bool network() const { return predict || measure || both; }
 };
 
 std::string command_of(const Options& options) {
@@ -50,29 +52,38 @@ std::string command_of(const Options& options) {
   if (options.measure) text += " --measure";
   if (options.arithmetic != "exact") text += " --arithmetic " + options.arithmetic;
   if (options.operands) text += " --operands";
+  const Options defaults;
+  if (options.samples != defaults.samples) text += fmt::format(" --samples {}", options.samples);
+  if (options.learning_rate != defaults.learning_rate)
+    text += fmt::format(" --learning-rate {}", options.learning_rate);
+  if (options.step != defaults.step) text += fmt::format(" --step {}", options.step);
   return text + fmt::format(" --seed {}", options.seed);
 }
 
 /// The recording executed as a whole, from its tokens.
-ExitCode run_network(const Options& options, const simulator::Recording& recording,
+ExitCode run_network(const Options& options, const std::filesystem::path& folder,
                      const std::vector<simulator::Recipe>& recipes) {
-  const bool predict = options.predict || options.both;
-  const bool measure = options.measure || options.both;
-  const simulator::MeasureOptions extra{.products = options.arithmetic == "recipe"
-                                                        ? simulator::Products::recipe
-                                                        : simulator::Products::exact,
-                                        .learning_rate = options.learning_rate};
-  NetworkRun network(recording, {.seed = options.seed, .step = options.step}, extra);
-  if (predict) network.prepare(options.samples);
   analysis::Report report;
   report.environment = environment(command_of(options));
   report.seed = options.seed;
-  Progress progress("recipes", static_cast<std::int64_t>(recipes.size()));
-  for (const simulator::Recipe& recipe : recipes) {
-    network.add(recipe, predict, measure);
-    progress.advance(1);
-  }
-  report.network = network.report();
+  NetworkReplay replay;
+  replay.recording = folder;
+  replay.recipes = recipes;
+  for (const std::string& name : options.recipes)
+    replay.recipe_texts.push_back(simulator::recipe_text(name));
+  replay.options.seed = options.seed;
+  replay.options.step = options.step;
+  replay.extra.products =
+      options.arithmetic == "recipe" ? simulator::Products::recipe : simulator::Products::exact;
+  replay.extra.learning_rate = options.learning_rate;
+  replay.predict = options.predict || options.both;
+  replay.measure = options.measure || options.both;
+  replay.samples = options.samples;
+  replay.at_once = options.jobs;
+  replay.journal = options.journal;
+  replay.resume = options.resume;
+  replay.program = report.environment.version + " " + report.environment.commit;
+  report.network = replay_network(replay);
   options.outputs.write_json(analysis::to_json(report));
   options.outputs.write_html([&] { return analysis::to_html(report); });
   if (!options.outputs.to_stdout()) fmt::print("{}", analysis::to_text(*report.network));
@@ -101,11 +112,12 @@ ExitCode run_streamed(const Options& options, const std::filesystem::path& path,
 }
 
 void require_agreement(const Options& options, const std::filesystem::path& path) {
-  if (options.operands && (options.predict || options.measure || options.both))
+  if (options.operands && options.network())
     throw std::invalid_argument(
         "--operands looks at tensors by themselves; leave --predict, --measure and --both out");
-  if (!options.operands && (options.resume || !options.journal.empty()))
-    throw std::invalid_argument("--journal and --resume go with --operands");
+  if (!options.operands && !options.network() && (options.resume || !options.journal.empty()))
+    throw std::invalid_argument(
+        "--journal and --resume go with --operands, --predict, --measure or --both");
   if (options.resume && options.journal.empty())
     throw std::invalid_argument("--resume needs the --journal of the run that it goes on with");
   std::error_code error;
@@ -126,10 +138,8 @@ ExitCode run(const Options& options) {
   options.outputs.require_writable();
   if (options.verify) verify_files(simulator::Recording::open(folder));
   if (options.operands) return run_streamed(options, folder, recipes);
+  if (options.network()) return run_network(options, folder, recipes);
   const simulator::Recording recording = simulator::Recording::open(folder);
-  if (options.predict || options.measure || options.both) {
-    return run_network(options, recording, recipes);
-  }
   analysis::Report report;
   report.environment = environment(command_of(options));
   report.seed = options.seed;
@@ -178,7 +188,8 @@ Action declare_replay(CLI::App& app) {
                  "with --operands: tensors of largest error to list for each recipe (default 5)")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--journal", options->journal,
-                 "with --operands: keep what was found in FILE, tensor by tensor")
+                 "with --operands, --predict, --measure or --both: keep what was found in FILE, "
+                 "tensor by tensor or recipe by recipe")
       ->type_name("FILE");
   app.add_flag("--resume", options->resume, "go on with the journal of a run that was interrupted");
   app.add_flag("--verify", options->verify,
@@ -186,6 +197,10 @@ Action declare_replay(CLI::App& app) {
   app.add_option("--samples", options->samples,
                  "noise samples per group of operands behind a prediction (default 4)")
       ->check(CLI::Range(1, 64));
+  app.add_option("--jobs", options->jobs,
+                 "recipes that are measured at once, each on one core and in memory of its own "
+                 "(default: one for each core)")
+      ->check(CLI::Range(1, 1024));
   app.add_option("--arithmetic", options->arithmetic,
                  "of measured products: exact (in double, default) or recipe (the recipe's "
                  "accumulators, outputs rounded)")

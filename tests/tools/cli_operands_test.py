@@ -91,7 +91,7 @@ class Operands(CliTest):
 
     def test_options_that_do_not_agree(self):
         self.refused(EMBEDDED, "--recipe", "nvfp4", "--operands", "--measure", says="leave --predict")
-        self.refused(EMBEDDED, "--recipe", "nvfp4", "--journal", self.folder / "j", says="go with --operands")
+        self.refused(EMBEDDED, "--recipe", "nvfp4", "--journal", self.folder / "j", says="go with --operands, --predict")
         self.refused(EMBEDDED, "--recipe", "nvfp4", "--operands", "--resume", says="needs the --journal")
         self.refused(EMBEDDED, "--recipe", "nvfp4", "--verify", says="no list of files and hashes")
         self.refused(self.file("x.bin", b"x"), "--recipe", "nvfp4", says="with --operands")

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+// The pass that predictions share, kept beside a journal: the longest part of a replay.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "simulator/graph/responses.h"
+
+namespace assay::tools {
+
+/// Appears whole or not at all. `key` names the run, as a journal's does. Throws OutputError.
+void save_responses(const std::filesystem::path& path, const std::string& key,
+                    const simulator::Responses& responses);
+
+/// To the last bit what was saved under this key; nothing where there is no such file, where it is
+/// of another run, and where its bytes are not those that were written: then measure again.
+[[nodiscard]] std::optional<simulator::Responses> load_responses(const std::filesystem::path& path,
+                                                                 const std::string& key);
+
+}  // namespace assay::tools
