@@ -98,7 +98,11 @@ struct Eight {
   }
 };
 
-/// Partial sums of a block.
+/// Partial sums of a block. x has 8 significant bits and x^ at most 30 (2 of the element, 4 of the
+/// scale factor, 24 of the tensor scale): x x and x x^ are doubles, so fusing the addition rounds
+/// where adding the product would. (x^ - x)^2 is not, but for scale factors that are powers of two:
+/// add_blocks_bf16() says why.
+template <bool fuse_squares>
 struct Sums {
   Doubles xx, ee;
 
@@ -107,14 +111,14 @@ struct Sums {
     const Doubles n = _mm512_sub_pd(v.y, v.x);
     xx = _mm512_mul_pd(v.x, v.x);
     ee = _mm512_mul_pd(n, n);
-    xy = _mm512_add_pd(xy, _mm512_mul_pd(v.x, v.y));
+    xy = _mm512_fmadd_pd(v.x, v.y, xy);
   }
   template <class E>
   HWY_INLINE void add(const E& v, Doubles& xy) {
     const Doubles n = _mm512_sub_pd(v.y, v.x);
-    xx = _mm512_add_pd(xx, _mm512_mul_pd(v.x, v.x));
-    ee = _mm512_add_pd(ee, _mm512_mul_pd(n, n));
-    xy = _mm512_add_pd(xy, _mm512_mul_pd(v.x, v.y));
+    xx = _mm512_fmadd_pd(v.x, v.x, xx);
+    ee = fuse_squares ? _mm512_fmadd_pd(n, n, ee) : _mm512_add_pd(ee, _mm512_mul_pd(n, n));
+    xy = _mm512_fmadd_pd(v.x, v.y, xy);
   }
 };
 
@@ -182,16 +186,17 @@ struct CodeBits {
 };
 
 /// The codes of 64 elements, four blocks or two, and then their sums.
-template <int width>
+template <int width, bool fuse_squares>
 struct SixtyFour {
   static constexpr int kBlocks = 64 / width;
+  using BlockSums = Sums<fuse_squares>;
   Codes<width> low, high;
 
   HWY_INLINE SixtyFour(const std::uint16_t* x, const ElementRule* rules, const std::uint16_t* which)
       : low(x, rules[which[0]], rules[which[width == 16 ? 1 : 0]]),
         high(x + 32, rules[which[kBlocks / 2]], rules[which[kBlocks - 1]]) {}
 
-  HWY_INLINE void add(const ElementRule* rules, const std::uint16_t* which, Sums* b,
+  HWY_INLINE void add(const ElementRule* rules, const std::uint16_t* which, BlockSums* b,
                       Doubles& xy) const {
     if constexpr (width == 16) {
       add_16(low, rules[which[0]], rules[which[1]], b, xy);
@@ -204,13 +209,13 @@ struct SixtyFour {
 
  private:
   static HWY_INLINE void add_16(const Codes<width>& c, const ElementRule& first,
-                                const ElementRule& second, Sums* b, Doubles& xy) {
+                                const ElementRule& second, BlockSums* b, Doubles& xy) {
     b[0].begin(Eight<0>(c.magnitude, c.code, first), xy);
     b[0].add(Eight<1>(c.magnitude, c.code, first), xy);
     b[1].begin(Eight<2>(c.magnitude, c.code, second), xy);
     b[1].add(Eight<3>(c.magnitude, c.code, second), xy);
   }
-  static HWY_INLINE void add_32(const Codes<width>& c, const ElementRule& rule, Sums* b,
+  static HWY_INLINE void add_32(const Codes<width>& c, const ElementRule& rule, BlockSums* b,
                                 Doubles& xy) {
     b->begin(Eight<0>(c.magnitude, c.code, rule), xy);
     b->add(Eight<1>(c.magnitude, c.code, rule), xy);
@@ -258,10 +263,10 @@ struct Totals {
   }
 };
 
-template <int width>
-HWY_INLINE void add_blocks(const std::uint16_t* x, std::size_t blocks, const ElementRule* rules,
-                           const std::uint16_t* which, std::int64_t first, BlockRunSums& s) {
-  using Step = SixtyFour<width>;
+template <int width, bool fuse_squares>
+void add_blocks(const std::uint16_t* x, std::size_t blocks, const ElementRule* rules,
+                const std::uint16_t* which, std::int64_t first, BlockRunSums& s) {
+  using Step = SixtyFour<width, fuse_squares>;
   if (blocks == 0) return;
   CodeBits counts;
   Doubles xy = _mm512_loadu_pd(s.xy);
@@ -271,7 +276,7 @@ HWY_INLINE void add_blocks(const std::uint16_t* x, std::size_t blocks, const Ele
   // too long a chain of instructions to keep a core busy.
   Step now(x, rules, which);
   for (std::size_t i = 0; i < blocks; i += kBlocksTogether) {
-    Sums b[kBlocksTogether];
+    Sums<fuse_squares> b[kBlocksTogether];
     totals.add();
     for (std::size_t k = 0; k < kBlocksTogether; k += Step::kBlocks) {
       const std::size_t next = std::min(i + k + Step::kBlocks, blocks - Step::kBlocks);
@@ -300,11 +305,12 @@ HWY_INLINE void add_blocks(const std::uint16_t* x, std::size_t blocks, const Ele
   counts.finish(s);
 }
 
-void AddBlocks(const std::uint16_t* x, std::size_t width, std::size_t blocks,
+void AddBlocks(const std::uint16_t* x, std::size_t width, std::size_t blocks, bool powers_of_two,
                const ElementRule* rules, const std::uint16_t* which, std::int64_t first,
                BlockRunSums& sums) {
-  width == 16 ? add_blocks<16>(x, blocks, rules, which, first, sums)
-              : add_blocks<32>(x, blocks, rules, which, first, sums);
+  const auto add = [&](auto of) HWY_ATTR { of(x, blocks, rules, which, first, sums); };
+  if (width == 16) return add(powers_of_two ? add_blocks<16, true> : add_blocks<16, false>);
+  add(powers_of_two ? add_blocks<32, true> : add_blocks<32, false>);
 }
 
 template <int width>
@@ -335,8 +341,8 @@ std::uint16_t BlockAmax(const std::uint16_t* x, std::size_t width, std::size_t b
 
 bool Applies() { return false; }
 void AddBlocks(const std::uint16_t* /*x*/, std::size_t /*width*/, std::size_t /*blocks*/,
-               const ElementRule* /*rules*/, const std::uint16_t* /*which*/, std::int64_t /*first*/,
-               BlockRunSums& /*sums*/) {
+               bool /*powers_of_two*/, const ElementRule* /*rules*/, const std::uint16_t* /*which*/,
+               std::int64_t /*first*/, BlockRunSums& /*sums*/) {
   HWY_ABORT("no vector code for this machine");
 }
 std::uint16_t BlockAmax(const std::uint16_t* /*x*/, std::size_t /*width*/, std::size_t /*blocks*/,
@@ -365,9 +371,9 @@ std::uint16_t block_amax_bf16(const std::uint16_t* x, std::size_t width, std::si
 }
 
 void add_blocks_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
-                     const ElementRule* rules, const std::uint16_t* which, std::int64_t first,
-                     BlockRunSums& sums) {
-  HWY_DYNAMIC_DISPATCH(AddBlocks)(x, width, blocks, rules, which, first, sums);
+                     bool powers_of_two, const ElementRule* rules, const std::uint16_t* which,
+                     std::int64_t first, BlockRunSums& sums) {
+  HWY_DYNAMIC_DISPATCH(AddBlocks)(x, width, blocks, powers_of_two, rules, which, first, sums);
 }
 
 }  // namespace assay::simulator

@@ -44,8 +44,13 @@ std::uint16_t block_amax_bf16(const std::uint16_t* x, std::size_t width, std::si
 
 /// Adds blocks [0, blocks), numbered from `first` on; block b follows rules[which[b]]. blocks is a
 /// multiple of kBlocksTogether, `width` 16 or 32.
+/// `powers_of_two`: elements are E2M1's, every scale factor s is a power of two of at least 2^-100
+/// (the tensor scale included), and no |x| is above 2^10 s. Then (x^ - x)^2 is a double, and its
+/// addition is fused: where x^ = 0, it is x^2, of 16 bits. Else |x| >= s / 4, half the smallest
+/// element, so that x is a multiple of 2^-9 s as x^ is one of s / 2; their difference is that too
+/// and below 2^11 s, so it is exact, of at most 20 bits, and its square of at most 40.
 void add_blocks_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
-                     const ElementRule* rules, const std::uint16_t* which, std::int64_t first,
-                     BlockRunSums& sums);
+                     bool powers_of_two, const ElementRule* rules, const std::uint16_t* which,
+                     std::int64_t first, BlockRunSums& sums);
 
 }  // namespace assay::simulator

@@ -38,6 +38,8 @@ Bf16Statistics::Bf16Statistics(const formats::BlockFormat& format,
                                const formats::QuantizeOptions& options, float tensor_amax)
     : probe_(format, options, tensor_amax),
       format_(format),
+      powers_of_two_(format.scale == &formats::e8m0 && format.element == &formats::e2m1 &&
+                     format.tensor_scale == formats::TensorScale::none),
       rules_(kZero + 1),
       rule_of_(std::size_t{1} << 15) {
   for (auto& rule : rule_of_) rule.store(kUnknown, std::memory_order_relaxed);
@@ -68,11 +70,13 @@ bool Bf16Statistics::zero_block() const {
   return codes[0] == 0 && codes[1] == 8;
 }
 
-/// The rule of a scale factor's code, which came with this factor; false where it has none.
-bool Bf16Statistics::add_rule(std::uint32_t code, float factor) const {
-  if (known_[code]) return factor_[code] == factor;
+/// The rule of a scale factor's code, which came with this factor for a block of that largest
+/// magnitude; false where it has none.
+bool Bf16Statistics::add_rule(std::uint32_t code, float factor, float amax) const {
   const double scale =
       static_cast<double>(formats::decode(*format_.scale, code)) * probe_.tensor_scale();
+  if (amax > 0x1p10 * scale) return false;
+  if (known_[code]) return factor_[code] == factor;
   // Then what elements are scaled by is an ordinary number, and so are their products.
   if (!(scale >= 0x1p-100 && scale <= 0x1p100)) return false;
   // Scaling by a positive factor, rounding to FP32 and rounding to the element format keep the
@@ -119,7 +123,7 @@ void Bf16Statistics::add_binade(std::uint16_t amax) const {
     std::uint16_t rule = kNone;
     if (first + i == 0) {
       if (zero_block()) rule = kZero;
-    } else if (usual && add_rule(codes[i], factors[i])) {
+    } else if (usual && add_rule(codes[i], factors[i], most[i])) {
       rule = static_cast<std::uint16_t>(codes[i]);
     }
     rule_of_[first + i].store(rule, std::memory_order_release);
@@ -144,7 +148,7 @@ std::optional<BlockRunSums> Bf16Statistics::tile(std::span<const std::uint16_t> 
   }
   BlockRunSums sums;
   const std::size_t whole = blocks / kBlocksTogether * kBlocksTogether;
-  add_blocks_bf16(x.data(), width, whole, rules_.data(), which.data(), first, sums);
+  add_blocks_bf16(x.data(), width, whole, powers_of_two_, rules_.data(), which.data(), first, sums);
   if (whole == blocks) return sums;
   // The rest, and blocks of zeros behind it: they add zeros, and are taken from the counts again.
   std::array<std::uint16_t, kBlocksTogether * 32> rest{};
@@ -152,7 +156,7 @@ std::optional<BlockRunSums> Bf16Statistics::tile(std::span<const std::uint16_t> 
   rule.fill(kZero);
   std::copy(x.begin() + static_cast<std::ptrdiff_t>(whole * width), x.end(), rest.begin());
   std::copy(which.begin() + static_cast<std::ptrdiff_t>(whole), which.end(), rule.begin());
-  add_blocks_bf16(rest.data(), width, kBlocksTogether, rules_.data(), rule.data(),
+  add_blocks_bf16(rest.data(), width, kBlocksTogether, powers_of_two_, rules_.data(), rule.data(),
                   first + static_cast<std::int64_t>(whole), sums);
   const std::size_t more = (kBlocksTogether - (blocks - whole)) * width;
   sums.codes[0] -= more;

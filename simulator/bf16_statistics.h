@@ -32,7 +32,7 @@ class Bf16Statistics {
 
   /// The sums of whole rows, their first block numbered `first`. Safe from several threads. Nothing
   /// where a block of theirs is not tabulated: it holds a NaN or infinity, or its scale factor is
-  /// zero or beyond 2^+-100.
+  /// zero or beyond 2^+-100, or a magnitude is above 2^10 times that.
   [[nodiscard]] std::optional<BlockRunSums> tile(std::span<const std::uint16_t> x,
                                                  std::int64_t first) const;
 
@@ -45,11 +45,12 @@ class Bf16Statistics {
                  float tensor_amax);
   bool find_elements();
   void add_binade(std::uint16_t amax) const;
-  [[nodiscard]] bool add_rule(std::uint32_t code, float factor) const;
+  [[nodiscard]] bool add_rule(std::uint32_t code, float factor, float amax) const;
   [[nodiscard]] bool zero_block() const;
 
   formats::BlockProbe probe_;
   const formats::BlockFormat& format_;
+  const bool powers_of_two_;         ///< what add_blocks_bf16() calls so
   std::array<double, 8> element_{};  ///< of the magnitude codes
   mutable std::mutex mutex_;
   mutable std::vector<ElementRule> rules_;   ///< of the scale factors' codes, and kZero's
