@@ -36,8 +36,9 @@ using formats::Tile;
 constexpr std::int64_t kTileElements = std::int64_t{1} << 17;
 /// Tiles that are asked for ahead of the one at hand.
 constexpr std::int64_t kAhead = 64;
-/// Tiles whose sums are held at a time.
-constexpr std::int64_t kBatch = 256;
+/// Tiles whose sums are held at a time: of blocks that span tiles there are many in each.
+constexpr std::int64_t kBatch = 4096;
+constexpr std::int64_t kSpanningBatch = 256;
 
 /// The sums of a tile under one format, before they are added up in the order of the tiles.
 struct Partial {
@@ -419,8 +420,10 @@ std::vector<OperandResult> audit_operand(const OperandSource& source, const Oper
   for (const auto& job : jobs)
     if (bf16) job->expect_bf16();
   std::vector<Total> totals(jobs.size());
-  for (std::int64_t first = 0; first < tiles; first += kBatch) {
-    const std::int64_t last = std::min(first + kBatch, tiles);
+  const std::int64_t batch =
+      any([](const Job& j) { return j.spans_tiles(); }) ? kSpanningBatch : kBatch;
+  for (std::int64_t first = 0; first < tiles; first += batch) {
+    const std::int64_t last = std::min(first + batch, tiles);
     std::vector<std::vector<Partial>> parts(
         jobs.size(), std::vector<Partial>(static_cast<std::size_t>(last - first)));
     for_tiles(source, operand, height, first, last, [&](std::size_t i, const Tile& tile, auto x) {

@@ -6,11 +6,14 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 
 #include "simulator/chunk_reader.h"
+#include "simulator/input_error.h"
 #include "simulator/linear_replay.h"
+#include "simulator/mapped_file.h"
 #include "simulator/safetensors.h"
 #include "simulator/shape.h"
 #include "simulator/tile_kernels.h"
@@ -20,6 +23,7 @@ namespace {
 
 /// 640 MiB: a tensor up to that size is read once, also where two passes go over it.
 constexpr std::size_t kHeldChunks = 160;
+constexpr std::size_t kHeldBytes = (kHeldChunks - 16) * ChunkReader::kChunk;
 constexpr std::size_t kChunksAhead = 24;
 
 class RecordedOperands final : public OperandSource {
@@ -82,11 +86,14 @@ class RecordedOperands final : public OperandSource {
     const auto found = whole_.find(o.tensor);
     if (found == whole_.end()) return;
     const std::uint64_t size = found->second.row_bytes * static_cast<std::uint64_t>(o.rows);
-    keep_ = again && size < (kHeldChunks - 16) * ChunkReader::kChunk;
+    keep_ = again && size < kHeldBytes;
     files_.limit(keep_ ? kHeldChunks : kChunksAhead);
     if (o.tensor != passed_) files_.forget();  // the operand before
     announce(o);
-    if (o.tensor != passed_) cached_ = announced_cached_;
+    if (o.tensor != passed_) {
+      cached_ = announced_cached_;
+      map(found->second, size);
+    }
     if (o.tensor == passed_ && !kept_ && !cached_)
       files_.prefetch(found->second.file, found->second.begin, size);
     passed_ = o.tensor;
@@ -120,14 +127,39 @@ class RecordedOperands final : public OperandSource {
   }
 
   std::span<const std::byte> bytes(const Whole& w, std::int64_t first, std::int64_t count) const {
+    const std::uint64_t from = w.row_bytes * static_cast<std::uint64_t>(first);
+    const std::uint64_t size = w.row_bytes * static_cast<std::uint64_t>(count);
+    const std::uint64_t at = w.begin + from;
+    if (mapped_tensor_ == &w) {
+      // A mapping has no pages beyond the file's end. (What is cut off between this line and the
+      // last look at the bytes still ends the program.)
+      if (std::filesystem::file_size(w.file) < at + size)
+        throw InputError("cannot read " + w.file.string() +
+                         ": it was truncated while it was read.");
+      return mapped_bytes_.subspan(from, size);
+    }
     thread_local std::vector<std::byte> own;
-    own.resize(w.row_bytes * static_cast<std::uint64_t>(count));
-    const std::uint64_t at = w.begin + w.row_bytes * static_cast<std::uint64_t>(first);
+    own.resize(size);
     cached_ ? files_.read_through(w.file, at, own) : files_.read(w.file, at, own, keep_);
     return own;
   }
 
+  /// A tensor that is in the page cache is looked at there, where no more than what is held of
+  /// others, and given back when the next one comes.
+  void map(const Whole& w, std::uint64_t size) const {
+    if (mapped_tensor_ != nullptr) mapped_->release(mapped_tensor_->begin, mapped_bytes_.size());
+    mapped_tensor_ = nullptr;
+    if (!cached_ || size >= kHeldBytes || w.begin % alignof(std::uint16_t) != 0) return;
+    if (!mapped_ || mapped_->path() != w.file) mapped_.emplace(w.file);
+    if (mapped_->bytes().size() < w.begin + size) return;
+    mapped_bytes_ = mapped_->bytes().subspan(w.begin, size);
+    mapped_tensor_ = &w;
+  }
+
   const Recording& recording_;
+  mutable std::optional<MappedFile> mapped_;
+  mutable std::span<const std::byte> mapped_bytes_;
+  mutable const Whole* mapped_tensor_ = nullptr;
   mutable ChunkReader files_{kChunksAhead};
   mutable std::string announced_, passed_;
   mutable bool keep_ = false;  ///< this pass's chunks, for the next
