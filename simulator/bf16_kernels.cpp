@@ -281,6 +281,9 @@ void add_blocks(const std::uint16_t* x, std::size_t blocks, const ElementRule* r
     for (std::size_t k = 0; k < kBlocksTogether; k += Step::kBlocks) {
       const std::size_t next = std::min(i + k + Step::kBlocks, blocks - Step::kBlocks);
       const Step ahead(x + next * width, rules, which + next);
+      for (std::size_t line = 0; line < 64; line += 32)
+        _mm_prefetch(reinterpret_cast<const char*>(x + (i + k) * width + line + kRunElements),
+                     _MM_HINT_T0);
       now.add(rules, which + i + k, b + k, xy);
       counts.add(now.low, now.high);
       now = ahead;

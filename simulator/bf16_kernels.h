@@ -34,6 +34,9 @@ struct BlockRunSums {
 /// The widest blocks of the kernels are of 32 elements, and they take eight at a time.
 inline constexpr std::size_t kBlocksTogether = 8;
 
+/// Elements at a time: while they are added up, as many behind them come into the nearest cache.
+inline constexpr std::size_t kRunElements = 4096;
+
 /// True on machines with vectors of 512 bits and the instructions for it: elsewhere the functions
 /// below must not be called.
 [[nodiscard]] bool bf16_kernels_apply();

@@ -130,37 +130,53 @@ void Bf16Statistics::add_binade(std::uint16_t amax) const {
   }
 }
 
+/// The rules of blocks of these largest magnitudes; false where one has none.
+bool Bf16Statistics::find_rules(std::span<const std::uint16_t> amax,
+                                std::span<std::uint16_t> which) const {
+  std::uint16_t most = 0;
+  for (std::size_t b = 0; b < amax.size(); ++b) {
+    which[b] = rule_of_[amax[b]].load(std::memory_order_acquire);
+    most = std::max(most, which[b]);
+  }
+  if (most < kNone) return true;
+  for (std::size_t b = 0; b < amax.size(); ++b) {
+    if (which[b] == kUnknown) {
+      add_binade(amax[b]);
+      which[b] = rule_of_[amax[b]].load(std::memory_order_acquire);
+    }
+    if (which[b] == kNone) return false;
+  }
+  return true;
+}
+
 std::optional<BlockRunSums> Bf16Statistics::tile(std::span<const std::uint16_t> x,
                                                  std::int64_t first) const {
   const auto width = static_cast<std::size_t>(format_.block.cols);
-  const std::size_t blocks = x.size() / width;
-  thread_local std::vector<std::uint16_t> which;
-  which.resize(blocks);
-  if (block_amax_bf16(x.data(), width, blocks, which.data()) >= kInfinity) return std::nullopt;
-  for (std::uint16_t& b : which) {
-    const std::uint16_t amax = b;
-    b = rule_of_[amax].load(std::memory_order_acquire);
-    if (b == kUnknown) {
-      add_binade(amax);
-      b = rule_of_[amax].load(std::memory_order_acquire);
-    }
-    if (b == kNone) return std::nullopt;
-  }
+  constexpr std::size_t kMost = kRunElements / 16;
+  alignas(64) std::array<std::uint16_t, kMost> amax;
+  std::array<std::uint16_t, kMost> which;
   BlockRunSums sums;
-  const std::size_t whole = blocks / kBlocksTogether * kBlocksTogether;
-  add_blocks_bf16(x.data(), width, whole, powers_of_two_, rules_.data(), which.data(), first, sums);
-  if (whole == blocks) return sums;
-  // The rest, and blocks of zeros behind it: they add zeros, and are taken from the counts again.
-  std::array<std::uint16_t, kBlocksTogether * 32> rest{};
-  std::array<std::uint16_t, kBlocksTogether> rule;
-  rule.fill(kZero);
-  std::copy(x.begin() + static_cast<std::ptrdiff_t>(whole * width), x.end(), rest.begin());
-  std::copy(which.begin() + static_cast<std::ptrdiff_t>(whole), which.end(), rule.begin());
-  add_blocks_bf16(rest.data(), width, kBlocksTogether, powers_of_two_, rules_.data(), rule.data(),
-                  first + static_cast<std::int64_t>(whole), sums);
-  const std::size_t more = (kBlocksTogether - (blocks - whole)) * width;
-  sums.codes[0] -= more;
-  sums.zeros -= more;
+  for (std::size_t at = 0; at < x.size(); at += kRunElements) {
+    std::span<const std::uint16_t> run = x.subspan(at, std::min(kRunElements, x.size() - at));
+    const std::size_t blocks = run.size() / width;
+    if (block_amax_bf16(run.data(), width, blocks, amax.data()) >= kInfinity ||
+        !find_rules(std::span(amax).first(blocks), which))
+      return std::nullopt;
+    const std::int64_t number = first + static_cast<std::int64_t>(at / width);
+    const std::size_t whole = blocks / kBlocksTogether * kBlocksTogether;
+    add_blocks_bf16(run.data(), width, whole, powers_of_two_, rules_.data(), which.data(), number,
+                    sums);
+    if (whole == blocks) continue;
+    // The rest, and blocks of zeros behind it: they add zeros, and leave the counts again.
+    std::array<std::uint16_t, kBlocksTogether * 32> rest{};
+    std::copy(run.begin() + static_cast<std::ptrdiff_t>(whole * width), run.end(), rest.begin());
+    std::fill(which.begin() + static_cast<std::ptrdiff_t>(blocks), which.end(), kZero);
+    add_blocks_bf16(rest.data(), width, kBlocksTogether, powers_of_two_, rules_.data(),
+                    which.data() + whole, number + static_cast<std::int64_t>(whole), sums);
+    const std::size_t more = (kBlocksTogether - (blocks - whole)) * width;
+    sums.codes[0] -= more;
+    sums.zeros -= more;
+  }
   return sums;
 }
 

@@ -47,6 +47,8 @@ class Bf16Statistics {
   void add_binade(std::uint16_t amax) const;
   [[nodiscard]] bool add_rule(std::uint32_t code, float factor, float amax) const;
   [[nodiscard]] bool zero_block() const;
+  [[nodiscard]] bool find_rules(std::span<const std::uint16_t> amax,
+                                std::span<std::uint16_t> which) const;
 
   formats::BlockProbe probe_;
   const formats::BlockFormat& format_;
