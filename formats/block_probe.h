@@ -21,6 +21,9 @@ class BlockProbe {
   [[nodiscard]] bool usable() const;
   [[nodiscard]] float tensor_scale() const { return phase_.scale; }
 
+  /// How elements are scaled and rounded.
+  [[nodiscard]] const ElementJob& element() const { return context_.orders[0].element; }
+
   /// Of blocks with these largest magnitudes (finite, at most kLanes): codes of the scale factors,
   /// and what elements are multiplied with or divided by. False where that is no ordinary number
   /// for one of them.

@@ -20,6 +20,7 @@
 #include "formats/learned_scale.h"
 #include "formats/names.h"
 #include "formats/presets.h"
+#include "simulator/bf16_rows.h"
 #include "simulator/bf16_statistics.h"
 #include "simulator/hadamard.h"
 #include "simulator/linear_replay.h"
@@ -116,17 +117,27 @@ class Job {
 
   /// Elements will be given as BF16 where measure_bf16() takes them. All has been observed.
   void expect_bf16() {
-    if (format_.block && !again_ && format_.hadamard == 0)
-      bf16_ = Bf16Statistics::of(*format_.block, options_, operand_.cols, amax_);
+    if (!format_.block || again_ || format_.hadamard > 0) return;
+    bf16_ = Bf16Statistics::of(*format_.block, options_, operand_.cols, amax_);
+    if (!bf16_) bf16_rows_ = Bf16Rows::of(*format_.block, options_, amax_);
   }
   /// Nothing where measure() must be asked.
   [[nodiscard]] std::optional<Partial> measure_bf16(std::span<const std::uint16_t> x,
                                                     const Tile& tile) const {
-    if (!bf16_) return std::nullopt;
+    if (!bf16_ && !bf16_rows_) return std::nullopt;
     const auto grid = formats::block_grid(format_.block->block, operand_.rows, operand_.cols);
-    const auto sums = bf16_->tile(x, grid.block_of(tile.row, tile.col));
-    if (!sums) return std::nullopt;
+    const std::int64_t first = grid.block_of(tile.row, tile.col);
     Partial p;
+    if (bf16_rows_) {
+      auto sums = bf16_rows_->tile(x, tile.cols, std::move(block_room()));
+      if (!sums) return std::nullopt;
+      p.sums = *std::move(sums);
+      find_worst(p.sums.blocks, first, p);
+      block_room() = std::exchange(p.sums.blocks, {});
+      return p;
+    }
+    const auto sums = bf16_->tile(x, first);
+    if (!sums) return std::nullopt;
     p.total = sums->total;
     p.worst_block = sums->worst_block;
     p.worst_error = sums->worst_error;
@@ -145,7 +156,7 @@ class Job {
       scales = formats::least_squares_scales(x, tile.rows, tile.cols, format_.block->block,
                                              *format_.block->element);
     const formats::BlockScaledTensor q = quantizer_->quantize_tile(x, tile, scales);
-    thread_local std::vector<BlockSums> room;  // fresh memory for every tile costs page faults
+    std::vector<BlockSums>& room = block_room();
     if (again_) {
       // E2M1 times a power of two is an FP32 value: the second quantizer sees the first's exactly.
       std::vector<float> values(x.size());
@@ -164,6 +175,12 @@ class Job {
   }
 
  private:
+  /// Of this thread: fresh memory for every tile costs page faults.
+  static std::vector<BlockSums>& block_room() {
+    thread_local std::vector<BlockSums> room;
+    return room;
+  }
+
   /// A cast has no blocks and no scale: gain, error and what became zero are all there is.
   [[nodiscard]] Partial measure_cast(std::span<const float> x, const Tile& tile) const {
     const formats::FormatSpec& spec = *format_.element;
@@ -196,6 +213,7 @@ class Job {
   std::optional<formats::BlockQuantizer> quantizer_, again_;
   float amax_ = 0;
   std::unique_ptr<Bf16Statistics> bf16_;
+  std::unique_ptr<Bf16Rows> bf16_rows_;
 };
 
 [[noreturn]] void refuse(const Operand& o, const Tile& tile, std::span<const float> x) {

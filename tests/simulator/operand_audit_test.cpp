@@ -18,6 +18,7 @@
 #include "formats/block.h"
 #include "formats/presets.h"
 #include "formats/rule_matrix.h"
+#include "simulator/bf16_rows.h"
 #include "simulator/bf16_statistics.h"
 #include "simulator/error_figures.h"
 #include "simulator/fake_quantize.h"
@@ -258,7 +259,11 @@ std::vector<std::uint16_t> bf16_values(std::size_t count, int kind) {
 TEST(OperandAudit, Bf16IsMeasuredAsItsFloatsToTheBit) {
   std::vector<OperandFormat> all = formats_to_try();
   for (const formats::BlockFormat* format : formats::every_block_format)
-    if (format->element->storage_bits == 4) all.push_back(block_operand(format->name));
+    all.push_back(block_operand(format->name));
+  for (const formats::BlockShape shape : {formats::BlockShape{3, 32}, {1, 96}, {64, 8}, {1, 5}}) {
+    all.push_back(block_operand("fp8-deepseek-v3"));
+    all.back().block->block = shape;
+  }
   all.push_back(block_operand("nvfp4"));
   all.back().block->block = {1, 32};
   all.push_back(block_operand("mxfp4-rceil"));
@@ -308,6 +313,11 @@ TEST(OperandAudit, WeightsInBf16TakeTheFastPath) {
     ASSERT_NE(fast, nullptr) << name;
     EXPECT_TRUE(fast->tile(bits, 0).has_value()) << name;
     EXPECT_EQ(Bf16Statistics::of(format, {}, 1057, amax), nullptr) << name;
+  }
+  for (const char* name : {"fp8-deepseek-v3", "fp8-deepseek-v3-weight", "mxfp6-e2m3-rceil"}) {
+    const auto fast = Bf16Rows::of(formats::find_block_format(name), {}, amax);
+    ASSERT_NE(fast, nullptr) << name;
+    EXPECT_TRUE(fast->tile(bits, 1056, {}).has_value()) << name;
   }
 }
 
