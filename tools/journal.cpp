@@ -101,7 +101,7 @@ std::string written(const std::filesystem::path& path) {
     add(path);
   }
   std::string text;
-  for (const auto& [name, stamp] : files) text += name + " " + stamp;
+  for (const auto& [name, stamp] : files) text += fmt::format("{} {}", name, stamp);
   return text;
 }
 

@@ -88,7 +88,8 @@ def main():
     recipes = [a for r in RECIPES for a in ("--recipe", r)]
     for entry in options.recordings:
         name, _, folder = entry.rpartition("=")
-        report, _ = run([options.assay, "replay", folder, *recipes, "--both", "--samples", options.samples])
+        # One measurement at a time: its CPU seconds then owe nothing to caches that others share.
+        report, _ = run([options.assay, "replay", folder, *recipes, "--both", "--jobs", "1", "--samples", options.samples])
         out += [f"## {name or report['network']['recording']}", "", *tables(report["network"])]
     if options.blame:
         out += ["## Blame", "", f"`assay attribute RECORDING --recipe R --measure --samples {options.samples}`.", "", "```"]

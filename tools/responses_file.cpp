@@ -5,12 +5,13 @@
 #include "tools/responses_file.h"
 
 #include <cstring>
+#include <fstream>
 #include <stdexcept>
 #include <string_view>
 #include <type_traits>
 
 #include "proptests/sha256.h"
-#include "simulator/atomic_file.h"
+#include "simulator/input_error.h"
 #include "simulator/mapped_file.h"
 
 namespace assay::tools {
@@ -109,10 +110,10 @@ void save_responses(const std::filesystem::path& path, const std::string& key,
                     const simulator::Responses& responses) {
   Archive archive;
   members(archive, const_cast<simulator::Responses&>(responses));  // reads them: it appends
-  simulator::AtomicFile file(path);
-  file.write(head(key, archive.bytes()));
-  file.write(archive.bytes());
-  file.commit();
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file << head(key, archive.bytes()) << archive.bytes();
+  file.close();
+  if (!file) throw simulator::OutputError(path.string() + ": cannot be written.");
 }
 
 std::optional<simulator::Responses> load_responses(const std::filesystem::path& path,

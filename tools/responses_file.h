@@ -10,7 +10,8 @@
 
 namespace assay::tools {
 
-/// Appears whole or not at all. `key` names the run, as a journal's does. Throws OutputError.
+/// `key` names the run, as a journal's does. A file that was not written to its end is known by its
+/// hash. Throws OutputError.
 void save_responses(const std::filesystem::path& path, const std::string& key,
                     const simulator::Responses& responses);
 
