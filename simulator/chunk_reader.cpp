@@ -4,12 +4,17 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <exception>
+#include <optional>
 
 #include "simulator/input_error.h"
 
@@ -103,7 +108,8 @@ class ChunkReader::File {
     }
   }
 
-  /// What there is of `count` bytes. Where the system does not tell, yes.
+  /// Nearly all of what there is of `count` bytes: the rest is soon read. Where the system does not
+  /// tell, yes.
   [[nodiscard]] bool in_page_cache(std::uint64_t offset, std::uint64_t count) const {
     struct stat status {};
     if (::fstat(cached_, &status) != 0) return true;
@@ -112,16 +118,31 @@ class ChunkReader::File {
     if (offset >= size) return true;
     const std::uint64_t begin = offset / page * page;
     const auto length = static_cast<std::size_t>(std::min(offset + count, size) - begin);
-    void* at = ::mmap(nullptr, length, PROT_READ, MAP_SHARED, cached_, static_cast<off_t>(begin));
-    if (at == MAP_FAILED) return true;
-    std::vector<unsigned char> resident((length + page - 1) / page);
-    const bool known = ::mincore(at, length, resident.data()) == 0;
-    ::munmap(at, length);
-    return !known || std::all_of(resident.begin(), resident.end(),
-                                 [](unsigned char r) { return (r & 1U) != 0; });
+    const std::uint64_t pages = (length + page - 1) / page;
+    const std::optional<std::uint64_t> cached = cached_pages(begin, length, pages);
+    return !cached || *cached >= pages - pages / 64;
   }
 
  private:
+  [[nodiscard]] std::optional<std::uint64_t> cached_pages(std::uint64_t begin, std::size_t length,
+                                                          std::uint64_t pages) const {
+#if defined(__linux__) && (defined(__x86_64__) || defined(__aarch64__))
+    // cachestat(2), since Linux 6.5: thirty times as fast as mincore.
+    constexpr long kCachestat = 451;
+    const std::array<std::uint64_t, 2> range{begin, length};
+    std::array<std::uint64_t, 5> found{};  // cached, and four kinds of those
+    if (::syscall(kCachestat, cached_, range.data(), found.data(), 0) == 0) return found[0];
+#endif
+    void* at = ::mmap(nullptr, length, PROT_READ, MAP_SHARED, cached_, static_cast<off_t>(begin));
+    if (at == MAP_FAILED) return std::nullopt;
+    std::vector<unsigned char> resident(pages);
+    const bool known = ::mincore(at, length, resident.data()) == 0;
+    ::munmap(at, length);
+    if (!known) return std::nullopt;
+    return std::count_if(resident.begin(), resident.end(),
+                         [](unsigned char r) { return (r & 1U) != 0; });
+  }
+
   std::size_t read_all(int descriptor, std::uint64_t offset, std::byte* to,
                        std::size_t done) const {
     while (done < kChunk) {
