@@ -42,8 +42,15 @@ struct alignas(64) Places {
 };
 constexpr Places kPlaces;
 
+/// What is known of a run, each time less.
+enum class Kind : std::uint8_t {
+  plain,    ///< all elements are normal numbers, and no block clips one
+  clipped,  ///< all elements are normal numbers
+  any,
+};
+
 /// The codes of 32 elements: of one block, or of one and the next. Bits of the masks are elements.
-template <int width>
+template <int width, Kind kind>
 struct Codes {
   Words magnitude, code;  ///< of the code, the lowest three bits count
   __mmask32 four, two, below_one, negative, zero, clipped;
@@ -57,8 +64,8 @@ struct Codes {
         _mm512_permutexvar_epi16(_mm512_load_si512(kPlaces.from), _mm512_loadu_si512(x));
     magnitude = _mm512_and_si512(raw, _mm512_set1_epi16(0x7FFF));
     negative = _mm512_movepi16_mask(raw);
-    zero = _mm512_testn_epi16_mask(magnitude, magnitude);
-    clipped = reaches(_mm512_permutexvar_epi16(base, table));
+    zero = kind == Kind::any ? _mm512_testn_epi16_mask(magnitude, magnitude) : 0;
+    clipped = kind == Kind::plain ? 0 : reaches(_mm512_permutexvar_epi16(base, table));
     // Is the code at least 4? At least 2 or 6? At least 1, 3, 5 or 7?
     four = reaches(_mm512_permutexvar_epi16(_mm512_add_epi16(base, _mm512_set1_epi16(4)), table));
     const Words middle = _mm512_mask_add_epi16(_mm512_add_epi16(base, _mm512_set1_epi16(2)), four,
@@ -82,18 +89,27 @@ struct Codes {
   }
 };
 
-/// Elements 8 j ... 8 j + 7 of 32: |x| and |x^|.
-template <int j>
+/// Elements 8 j ... 8 j + 7 of 32: |x| and |x^|, times 2^-kDown.
+template <int j, bool plain>
 struct Eight {
   Doubles x, y;
 
-  /// The bits of a BF16 magnitude, put where a double has exponent and fraction, are the value but
-  /// for the biases' difference, subnormal ones too: 2^896 = 2^(1023 - 127) is exact.
+  /// The bits of a BF16 magnitude are put where a double has exponent and fraction. Of a normal
+  /// number, an exponent of 8 bits behind the bits 011 is then the number's times 2^(768 + 127 -
+  /// 1023) = 2^-128. Of subnormal ones and zero too the bits behind zeros are the value but for the
+  /// biases' difference 2^(127 - 1023): times 2^768 it is the same.
   HWY_INLINE Eight(Words magnitude, Words code, const ElementRule& rule) {
+    static_assert(kDown == 128);
     const Words put =
         j == 3 ? _mm512_srli_epi64(magnitude, 3) : _mm512_slli_epi64(magnitude, 45 - 16 * (j % 3));
-    const Words bits = _mm512_and_si512(put, _mm512_set1_epi64(0x0FFFE00000000000));
-    x = _mm512_mul_pd(_mm512_castsi512_pd(bits), _mm512_set1_pd(0x1p896));
+    const Words where = _mm512_set1_epi64(0x0FFFE00000000000);
+    if constexpr (plain) {
+      constexpr int kAndThenOr = 0xEA;
+      x = _mm512_castsi512_pd(
+          _mm512_ternarylogic_epi64(put, where, _mm512_set1_epi64(0x3000000000000000), kAndThenOr));
+    } else {
+      x = _mm512_mul_pd(_mm512_castsi512_pd(_mm512_and_si512(put, where)), _mm512_set1_pd(0x1p768));
+    }
     y = _mm512_permutexvar_pd(_mm512_srli_epi64(code, 16 * j), _mm512_load_pd(rule.value.data()));
   }
 };
@@ -146,8 +162,8 @@ struct CodeBits {
   static HWY_INLINE std::uint64_t count(std::uint64_t bits) {
     return static_cast<std::uint64_t>(_mm_popcnt_u64(bits));
   }
-  template <class C>
-  HWY_INLINE void add(const C& low, const C& high) {
+  template <int width, Kind kind>
+  HWY_INLINE void add(const Codes<width, kind>& low, const Codes<width, kind>& high) {
     const std::uint64_t a = ~both(low.below_one, high.below_one);
     const std::uint64_t b = both(low.two, high.two);
     const std::uint64_t c = both(low.four, high.four);
@@ -172,8 +188,8 @@ struct CodeBits {
     with[13] += count(ac & d);
     with[14] += count(bc & d);
     with[15] += count(abc & d);
-    zeros += count(both(low.zero, high.zero));
-    clipped += count(both(low.clipped, high.clipped));
+    if (kind == Kind::any) zeros += count(both(low.zero, high.zero));
+    if (kind != Kind::plain) clipped += count(both(low.clipped, high.clipped));
   }
   void finish(BlockRunSums& s) {
     for (unsigned bit = 1; bit < 16; bit *= 2)
@@ -186,11 +202,14 @@ struct CodeBits {
 };
 
 /// The codes of 64 elements, four blocks or two, and then their sums.
-template <int width, bool fuse_squares>
+template <int width, bool fuse_squares, Kind kind>
 struct SixtyFour {
   static constexpr int kBlocks = 64 / width;
+  using Half = Codes<width, kind>;
   using BlockSums = Sums<fuse_squares>;
-  Codes<width> low, high;
+  template <int j>
+  using Part = Eight<j, kind != Kind::any>;
+  Half low, high;
 
   HWY_INLINE SixtyFour(const std::uint16_t* x, const ElementRule* rules, const std::uint16_t* which)
       : low(x, rules[which[0]], rules[which[width == 16 ? 1 : 0]]),
@@ -208,19 +227,18 @@ struct SixtyFour {
   }
 
  private:
-  static HWY_INLINE void add_16(const Codes<width>& c, const ElementRule& first,
-                                const ElementRule& second, BlockSums* b, Doubles& xy) {
-    b[0].begin(Eight<0>(c.magnitude, c.code, first), xy);
-    b[0].add(Eight<1>(c.magnitude, c.code, first), xy);
-    b[1].begin(Eight<2>(c.magnitude, c.code, second), xy);
-    b[1].add(Eight<3>(c.magnitude, c.code, second), xy);
+  static HWY_INLINE void add_16(const Half& c, const ElementRule& first, const ElementRule& second,
+                                BlockSums* b, Doubles& xy) {
+    b[0].begin(Part<0>(c.magnitude, c.code, first), xy);
+    b[0].add(Part<1>(c.magnitude, c.code, first), xy);
+    b[1].begin(Part<2>(c.magnitude, c.code, second), xy);
+    b[1].add(Part<3>(c.magnitude, c.code, second), xy);
   }
-  static HWY_INLINE void add_32(const Codes<width>& c, const ElementRule& rule, BlockSums* b,
-                                Doubles& xy) {
-    b->begin(Eight<0>(c.magnitude, c.code, rule), xy);
-    b->add(Eight<1>(c.magnitude, c.code, rule), xy);
-    b->add(Eight<2>(c.magnitude, c.code, rule), xy);
-    b->add(Eight<3>(c.magnitude, c.code, rule), xy);
+  static HWY_INLINE void add_32(const Half& c, const ElementRule& rule, BlockSums* b, Doubles& xy) {
+    b->begin(Part<0>(c.magnitude, c.code, rule), xy);
+    b->add(Part<1>(c.magnitude, c.code, rule), xy);
+    b->add(Part<2>(c.magnitude, c.code, rule), xy);
+    b->add(Part<3>(c.magnitude, c.code, rule), xy);
   }
 };
 
@@ -263,14 +281,18 @@ struct Totals {
   }
 };
 
-template <int width, bool fuse_squares>
+template <int width, bool fuse_squares, Kind kind>
 void add_blocks(const std::uint16_t* x, std::size_t blocks, const ElementRule* rules,
                 const std::uint16_t* which, std::int64_t first, BlockRunSums& s) {
-  using Step = SixtyFour<width, fuse_squares>;
+  using Step = SixtyFour<width, fuse_squares, kind>;
   if (blocks == 0) return;
   CodeBits counts;
-  Doubles xy = _mm512_loadu_pd(s.xy);
-  Totals totals{_mm_set_pd(s.total.error, s.total.power)};
+  // Powers of two, and all sums and terms stay far inside the range of doubles: nothing rounds
+  // elsewhere than without them.
+  constexpr double kSumsDown = 0x1p-256;
+  static_assert(2 * kDown == 256);
+  Doubles xy = _mm512_mul_pd(_mm512_loadu_pd(s.xy), _mm512_set1_pd(kSumsDown));
+  Totals totals{_mm_mul_pd(_mm_set_pd(s.total.error, s.total.power), _mm_set1_pd(kSumsDown))};
   Worst worst{s.worst_error, s.worst_block};
   // The codes of what comes next are found while the sums of what is at hand are added up: each has
   // too long a chain of instructions to keep a core busy.
@@ -300,56 +322,72 @@ void add_blocks(const std::uint16_t* x, std::size_t blocks, const ElementRule* r
       worst.find(power, error, first + static_cast<std::int64_t>(i));
   }
   totals.add();
-  _mm512_storeu_pd(s.xy, xy);
-  s.total = {_mm_cvtsd_f64(totals.total),
-             _mm_cvtsd_f64(_mm_unpackhi_pd(totals.total, totals.total))};
+  _mm512_storeu_pd(s.xy, _mm512_mul_pd(xy, _mm512_set1_pd(1 / kSumsDown)));
+  const __m128d total = _mm_mul_pd(totals.total, _mm_set1_pd(1 / kSumsDown));
+  s.total = {_mm_cvtsd_f64(total), _mm_cvtsd_f64(_mm_unpackhi_pd(total, total))};
   s.worst_error = worst.error;
   s.worst_block = worst.block;
   counts.finish(s);
 }
 
-void AddBlocks(const std::uint16_t* x, std::size_t width, std::size_t blocks, bool powers_of_two,
-               const ElementRule* rules, const std::uint16_t* which, std::int64_t first,
-               BlockRunSums& sums) {
-  const auto add = [&](auto of) HWY_ATTR { of(x, blocks, rules, which, first, sums); };
-  if (width == 16) return add(powers_of_two ? add_blocks<16, true> : add_blocks<16, false>);
-  add(powers_of_two ? add_blocks<32, true> : add_blocks<32, false>);
+template <int width, bool fuse_squares>
+void add_blocks(const BlockRun& run, const ElementRule* rules, BlockRunSums& sums) {
+  const auto add = [&](auto of)
+                       HWY_ATTR { of(run.x, run.blocks, rules, run.which, run.first, sums); };
+  if (!run.normal) return add(add_blocks<width, fuse_squares, Kind::any>);
+  add(run.clips ? add_blocks<width, fuse_squares, Kind::clipped>
+                : add_blocks<width, fuse_squares, Kind::plain>);
+}
+
+void AddBlocks(const BlockRun& run, const ElementRule* rules, BlockRunSums& sums) {
+  if (run.width == 16) {
+    return run.powers_of_two ? add_blocks<16, true>(run, rules, sums)
+                             : add_blocks<16, false>(run, rules, sums);
+  }
+  run.powers_of_two ? add_blocks<32, true>(run, rules, sums)
+                    : add_blocks<32, false>(run, rules, sums);
 }
 
 template <int width>
-HWY_INLINE std::uint16_t block_amax(const std::uint16_t* x, std::size_t blocks,
-                                    std::uint16_t* amax) {
-  std::uint16_t most = 0;
+HWY_INLINE Extremes block_amax(const std::uint16_t* x, std::size_t blocks, std::uint16_t* amax) {
   const auto load = [](const std::uint16_t* p) HWY_ATTR {
     return _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
                             _mm256_set1_epi16(0x7FFF));
   };
+  const auto smallest = [](__m128i v) HWY_ATTR {
+    return static_cast<std::uint16_t>(_mm_cvtsi128_si32(_mm_minpos_epu16(v)));
+  };
+  std::uint16_t most = 0;
+  __m256i least = _mm256_set1_epi16(-1);
   for (std::size_t b = 0; b < blocks; ++b, x += width) {
     __m256i v = load(x);
-    if constexpr (width == 32) v = _mm256_max_epu16(v, load(x + 16));
+    least = _mm256_min_epu16(least, v);
+    if constexpr (width == 32) {
+      const __m256i more = load(x + 16);
+      least = _mm256_min_epu16(least, more);
+      v = _mm256_max_epu16(v, more);
+    }
     const __m128i eight = _mm_max_epu16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    const __m128i least = _mm_minpos_epu16(_mm_xor_si128(eight, _mm_set1_epi16(-1)));
-    amax[b] = static_cast<std::uint16_t>(~_mm_cvtsi128_si32(least));
+    amax[b] = static_cast<std::uint16_t>(~smallest(_mm_xor_si128(eight, _mm_set1_epi16(-1))));
     most = std::max(most, amax[b]);
   }
-  return most;
+  return {most, smallest(_mm_min_epu16(_mm256_castsi256_si128(least),
+                                       _mm256_extracti128_si256(least, 1)))};
 }
 
-std::uint16_t BlockAmax(const std::uint16_t* x, std::size_t width, std::size_t blocks,
-                        std::uint16_t* amax) {
+Extremes BlockAmax(const std::uint16_t* x, std::size_t width, std::size_t blocks,
+                   std::uint16_t* amax) {
   return width == 16 ? block_amax<16>(x, blocks, amax) : block_amax<32>(x, blocks, amax);
 }
 
 #else
 
 bool Applies() { return false; }
-void AddBlocks(const std::uint16_t* /*x*/, std::size_t /*width*/, std::size_t /*blocks*/,
-               bool /*powers_of_two*/, const ElementRule* /*rules*/, const std::uint16_t* /*which*/,
-               std::int64_t /*first*/, BlockRunSums& /*sums*/) {
+void AddBlocks(const BlockRun& /*run*/, const ElementRule* /*rules*/, BlockRunSums& /*sums*/) {
   HWY_ABORT("no vector code for this machine");
 }
-std::uint16_t BlockAmax(const std::uint16_t* /*x*/, std::size_t /*width*/, std::size_t /*blocks*/,
-                        std::uint16_t* /*amax*/) {
+Extremes BlockAmax(const std::uint16_t* /*x*/, std::size_t /*width*/, std::size_t /*blocks*/,
+                   std::uint16_t* /*amax*/) {
   HWY_ABORT("no vector code for this machine");
 }
 
@@ -368,15 +406,13 @@ HWY_EXPORT(BlockAmax);
 
 bool bf16_kernels_apply() { return HWY_DYNAMIC_DISPATCH(Applies)(); }
 
-std::uint16_t block_amax_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
-                              std::uint16_t* amax) {
+Extremes block_amax_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
+                         std::uint16_t* amax) {
   return HWY_DYNAMIC_DISPATCH(BlockAmax)(x, width, blocks, amax);
 }
 
-void add_blocks_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
-                     bool powers_of_two, const ElementRule* rules, const std::uint16_t* which,
-                     std::int64_t first, BlockRunSums& sums) {
-  HWY_DYNAMIC_DISPATCH(AddBlocks)(x, width, blocks, powers_of_two, rules, which, first, sums);
+void add_blocks_bf16(const BlockRun& run, const ElementRule* rules, BlockRunSums& sums) {
+  HWY_DYNAMIC_DISPATCH(AddBlocks)(run, rules, sums);
 }
 
 }  // namespace assay::simulator

@@ -11,10 +11,14 @@
 
 namespace assay::simulator {
 
+/// Values are held times 2^-kDown.
+inline constexpr int kDown = 128;
+
 /// What a scale factor makes of a block's elements: signs aside, their bits are in order, so seven
 /// thresholds are the quantizer.
 struct alignas(64) ElementRule {
-  /// Of the eight magnitude codes: the element times scale factor and tensor scale, exact.
+  /// Of the eight magnitude codes: the element times scale factor, tensor scale and 2^-kDown,
+  /// exact.
   std::array<double, 8> value;
   /// [i > 0]: the smallest bits of |x| whose code is at least i. [0]: the smallest that the largest
   /// element's value does not reach.
@@ -41,19 +45,32 @@ inline constexpr std::size_t kRunElements = 4096;
 /// below must not be called.
 [[nodiscard]] bool bf16_kernels_apply();
 
-/// amax[b] = the largest bits of |x| in block b; returns the largest of all. `width`: 16 or 32.
-std::uint16_t block_amax_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
-                              std::uint16_t* amax);
+/// Magnitudes' bits.
+struct Extremes {
+  std::uint16_t most, least;
+};
 
-/// Adds blocks [0, blocks), numbered from `first` on; block b follows rules[which[b]]. blocks is a
+/// amax[b] = the largest bits of |x| in block b. `width`: 16 or 32.
+Extremes block_amax_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
+                         std::uint16_t* amax);
+
+/// Blocks [0, blocks), numbered from `first` on; block b follows rules[which[b]]. blocks is a
 /// multiple of kBlocksTogether, `width` 16 or 32.
-/// `powers_of_two`: elements are E2M1's, every scale factor s is a power of two of at least 2^-100
-/// (the tensor scale included), and no |x| is above 2^10 s. Then (x^ - x)^2 is a double, and its
-/// addition is fused: where x^ = 0, it is x^2, of 16 bits. Else |x| >= s / 4, half the smallest
-/// element, so that x is a multiple of 2^-9 s as x^ is one of s / 2; their difference is that too
-/// and below 2^11 s, so it is exact, of at most 20 bits, and its square of at most 40.
-void add_blocks_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
-                     bool powers_of_two, const ElementRule* rules, const std::uint16_t* which,
-                     std::int64_t first, BlockRunSums& sums);
+struct BlockRun {
+  const std::uint16_t* x = nullptr;
+  std::size_t width = 16, blocks = 0;
+  const std::uint16_t* which = nullptr;
+  std::int64_t first = 0;
+  bool normal = false;  ///< no element is zero or subnormal
+  bool clips = true;    ///< some |x| may reach step[0]
+  /// Elements are E2M1's, every scale factor s is a power of two of at least 2^-100 (the tensor
+  /// scale included), and no |x| is above 2^10 s. Then (x^ - x)^2 is a double, and its addition is
+  /// fused: where x^ = 0, it is x^2, of 16 bits. Else |x| >= s / 4, half the smallest element, so
+  /// that x is a multiple of 2^-9 s as x^ is one of s / 2; their difference is that too and below
+  /// 2^11 s, so it is exact, of at most 20 bits, and its square of at most 40.
+  bool powers_of_two = false;
+};
+
+void add_blocks_bf16(const BlockRun& run, const ElementRule* rules, BlockRunSums& sums);
 
 }  // namespace assay::simulator

@@ -102,7 +102,7 @@ bool Bf16Statistics::add_rule(std::uint32_t code, float factor, float amax) cons
     rule.step[c] = place(std::lower_bound(codes.begin(), codes.end(), c) - codes.begin());
   const double limit = scale * element_[7];
   rule.step[0] = place(std::upper_bound(x.begin(), x.end(), limit) - x.begin());
-  for (std::size_t c = 0; c < 8; ++c) rule.value[c] = element_[c] * scale;
+  for (std::size_t c = 0; c < 8; ++c) rule.value[c] = std::ldexp(element_[c] * scale, -kDown);
   factor_[code] = factor;
   known_[code] = true;
   return true;
@@ -125,28 +125,30 @@ void Bf16Statistics::add_binade(std::uint16_t amax) const {
       if (zero_block()) rule = kZero;
     } else if (usual && add_rule(codes[i], factors[i], most[i])) {
       rule = static_cast<std::uint16_t>(codes[i]);
+      if (first + i >= rules_[rule].step[0]) rule |= kClips;
     }
     rule_of_[first + i].store(rule, std::memory_order_release);
   }
 }
 
-/// The rules of blocks of these largest magnitudes; false where one has none.
-bool Bf16Statistics::find_rules(std::span<const std::uint16_t> amax,
-                                std::span<std::uint16_t> which) const {
+/// Finds the rules of blocks of these largest magnitudes; false where one has none.
+bool Bf16Statistics::find_rules(std::span<const std::uint16_t> amax, std::uint16_t* which,
+                                bool& clips) const {
   std::uint16_t most = 0;
+  std::uint16_t any = 0;
   for (std::size_t b = 0; b < amax.size(); ++b) {
-    which[b] = rule_of_[amax[b]].load(std::memory_order_acquire);
-    most = std::max(most, which[b]);
+    const std::uint16_t rule = rule_of_[amax[b]].load(std::memory_order_acquire);
+    most = std::max(most, rule);
+    any |= rule;
+    which[b] = rule & kRule;
   }
+  clips = (any & kClips) != 0;
   if (most < kNone) return true;
-  for (std::size_t b = 0; b < amax.size(); ++b) {
-    if (which[b] == kUnknown) {
-      add_binade(amax[b]);
-      which[b] = rule_of_[amax[b]].load(std::memory_order_acquire);
-    }
-    if (which[b] == kNone) return false;
+  for (const std::uint16_t bits : amax) {
+    if (rule_of_[bits].load(std::memory_order_acquire) == kUnknown) add_binade(bits);
+    if (rule_of_[bits].load(std::memory_order_acquire) == kNone) return false;
   }
-  return true;
+  return find_rules(amax, which, clips);
 }
 
 std::optional<BlockRunSums> Bf16Statistics::tile(std::span<const std::uint16_t> x,
@@ -157,22 +159,30 @@ std::optional<BlockRunSums> Bf16Statistics::tile(std::span<const std::uint16_t> 
   std::array<std::uint16_t, kMost> which;
   BlockRunSums sums;
   for (std::size_t at = 0; at < x.size(); at += kRunElements) {
-    std::span<const std::uint16_t> run = x.subspan(at, std::min(kRunElements, x.size() - at));
-    const std::size_t blocks = run.size() / width;
-    if (block_amax_bf16(run.data(), width, blocks, amax.data()) >= kInfinity ||
-        !find_rules(std::span(amax).first(blocks), which))
+    const auto elements = x.subspan(at, std::min(kRunElements, x.size() - at));
+    const std::size_t blocks = elements.size() / width;
+    const Extremes bits = block_amax_bf16(elements.data(), width, blocks, amax.data());
+    BlockRun run{elements.data(), width, blocks / kBlocksTogether * kBlocksTogether, which.data()};
+    if (bits.most >= kInfinity ||
+        !find_rules(std::span(amax).first(blocks), which.data(), run.clips))
       return std::nullopt;
-    const std::int64_t number = first + static_cast<std::int64_t>(at / width);
-    const std::size_t whole = blocks / kBlocksTogether * kBlocksTogether;
-    add_blocks_bf16(run.data(), width, whole, powers_of_two_, rules_.data(), which.data(), number,
-                    sums);
+    run.first = first + static_cast<std::int64_t>(at / width);
+    run.normal = bits.least >= kBinade;
+    run.powers_of_two = powers_of_two_;
+    add_blocks_bf16(run, rules_.data(), sums);
+    const std::size_t whole = run.blocks;
     if (whole == blocks) continue;
     // The rest, and blocks of zeros behind it: they add zeros, and leave the counts again.
     std::array<std::uint16_t, kBlocksTogether * 32> rest{};
-    std::copy(run.begin() + static_cast<std::ptrdiff_t>(whole * width), run.end(), rest.begin());
+    std::copy(elements.begin() + static_cast<std::ptrdiff_t>(whole * width), elements.end(),
+              rest.begin());
     std::fill(which.begin() + static_cast<std::ptrdiff_t>(blocks), which.end(), kZero);
-    add_blocks_bf16(rest.data(), width, kBlocksTogether, powers_of_two_, rules_.data(),
-                    which.data() + whole, number + static_cast<std::int64_t>(whole), sums);
+    run.x = rest.data();
+    run.blocks = kBlocksTogether;
+    run.which = which.data() + whole;
+    run.first += static_cast<std::int64_t>(whole);
+    run.normal = false;
+    add_blocks_bf16(run, rules_.data(), sums);
     const std::size_t more = (kBlocksTogether - (blocks - whole)) * width;
     sums.codes[0] -= more;
     sums.zeros -= more;

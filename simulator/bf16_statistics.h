@@ -37,6 +37,8 @@ class Bf16Statistics {
                                                  std::int64_t first) const;
 
  private:
+  // What rule_of_ holds: the number of a rule, and whether the block clips its largest element; or
+  static constexpr std::uint16_t kRule = 0x1FF, kClips = 0x200;
   static constexpr std::uint16_t kZero = 256;        ///< the rule of blocks that hold nothing else
   static constexpr std::uint16_t kNone = 0xFFFE;     ///< not tabulated
   static constexpr std::uint16_t kUnknown = 0xFFFF;  ///< not asked for yet
@@ -47,8 +49,8 @@ class Bf16Statistics {
   void add_binade(std::uint16_t amax) const;
   [[nodiscard]] bool add_rule(std::uint32_t code, float factor, float amax) const;
   [[nodiscard]] bool zero_block() const;
-  [[nodiscard]] bool find_rules(std::span<const std::uint16_t> amax,
-                                std::span<std::uint16_t> which) const;
+  [[nodiscard]] bool find_rules(std::span<const std::uint16_t> amax, std::uint16_t* which,
+                                bool& clips) const;
 
   formats::BlockProbe probe_;
   const formats::BlockFormat& format_;
