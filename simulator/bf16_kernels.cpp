@@ -138,20 +138,30 @@ struct Sums {
   }
 };
 
-/// lane_sum() of eight vectors, each in its lane.
-HWY_INLINE Doubles lane_sums(Doubles a, Doubles b, Doubles c, Doubles d, Doubles e, Doubles f,
-                             Doubles g, Doubles h) {
-  // Lane i + lane i + 4 of two vectors.
-  const auto half = [](Doubles u, Doubles v) HWY_ATTR {
-    return _mm512_add_pd(_mm512_shuffle_f64x2(u, v, 0x44), _mm512_shuffle_f64x2(u, v, 0xEE));
-  };
-  const auto quarter = [](Doubles u, Doubles v) HWY_ATTR {
-    return _mm512_add_pd(_mm512_shuffle_f64x2(u, v, 0x88), _mm512_shuffle_f64x2(u, v, 0xDD));
-  };
-  const Doubles even = quarter(half(a, c), half(e, g));
-  const Doubles odd = quarter(half(b, d), half(f, h));
-  return _mm512_add_pd(_mm512_unpacklo_pd(even, odd), _mm512_unpackhi_pd(even, odd));
+/// lane_sum() of the vectors of eight blocks, in three steps: of each two, of each four, of all, in
+/// the order 0 4 1 5 2 6 3 7. The first adds lanes i and i + 4, the second i and i + 2.
+HWY_INLINE Doubles sum_two(Doubles a, Doubles b) {
+  return _mm512_add_pd(_mm512_shuffle_f64x2(a, b, 0x44), _mm512_shuffle_f64x2(a, b, 0xEE));
 }
+HWY_INLINE Doubles sum_four(Doubles ab, Doubles cd) {
+  return _mm512_add_pd(_mm512_shuffle_f64x2(ab, cd, 0x88), _mm512_shuffle_f64x2(ab, cd, 0xDD));
+}
+HWY_INLINE Doubles sum_eight(const Doubles* two) {
+  const Doubles low = sum_four(two[0], two[1]);
+  const Doubles high = sum_four(two[2], two[3]);
+  return _mm512_add_pd(_mm512_unpacklo_pd(low, high), _mm512_unpackhi_pd(low, high));
+}
+
+/// Sums of eight blocks, on their way to the totals.
+struct EightBlocks {
+  Doubles power[4], error[4];
+
+  template <class S>
+  HWY_INLINE void set(std::size_t pair, const S& a, const S& b) {
+    power[pair] = sum_two(a.xx, b.xx);
+    error[pair] = sum_two(a.ee, b.ee);
+  }
+};
 
 /// Counts codes by their bits: how many have all of a set of bits, for every set.
 struct CodeBits {
@@ -215,30 +225,37 @@ struct SixtyFour {
       : low(x, rules[which[0]], rules[which[width == 16 ? 1 : 0]]),
         high(x + 32, rules[which[kBlocks / 2]], rules[which[kBlocks - 1]]) {}
 
-  HWY_INLINE void add(const ElementRule* rules, const std::uint16_t* which, BlockSums* b,
-                      Doubles& xy) const {
+  /// The blocks are those from number `at` on, of eight.
+  HWY_INLINE void add(const ElementRule* rules, const std::uint16_t* which, std::size_t at,
+                      EightBlocks& out, Doubles& xy) const {
     if constexpr (width == 16) {
-      add_16(low, rules[which[0]], rules[which[1]], b, xy);
-      add_16(high, rules[which[2]], rules[which[3]], b + 2, xy);
+      add_16(low, rules[which[0]], rules[which[1]], at / 2, out, xy);
+      add_16(high, rules[which[2]], rules[which[3]], at / 2 + 1, out, xy);
     } else {
-      add_32(low, rules[which[0]], b, xy);
-      add_32(high, rules[which[1]], b + 1, xy);
+      const BlockSums first = add_32(low, rules[which[0]], xy);
+      const BlockSums second = add_32(high, rules[which[1]], xy);
+      out.set(at / 2, first, second);
     }
   }
 
  private:
   static HWY_INLINE void add_16(const Half& c, const ElementRule& first, const ElementRule& second,
-                                BlockSums* b, Doubles& xy) {
-    b[0].begin(Part<0>(c.magnitude, c.code, first), xy);
-    b[0].add(Part<1>(c.magnitude, c.code, first), xy);
-    b[1].begin(Part<2>(c.magnitude, c.code, second), xy);
-    b[1].add(Part<3>(c.magnitude, c.code, second), xy);
+                                std::size_t pair, EightBlocks& out, Doubles& xy) {
+    BlockSums a;
+    a.begin(Part<0>(c.magnitude, c.code, first), xy);
+    a.add(Part<1>(c.magnitude, c.code, first), xy);
+    BlockSums b;
+    b.begin(Part<2>(c.magnitude, c.code, second), xy);
+    b.add(Part<3>(c.magnitude, c.code, second), xy);
+    out.set(pair, a, b);
   }
-  static HWY_INLINE void add_32(const Half& c, const ElementRule& rule, BlockSums* b, Doubles& xy) {
-    b->begin(Part<0>(c.magnitude, c.code, rule), xy);
-    b->add(Part<1>(c.magnitude, c.code, rule), xy);
-    b->add(Part<2>(c.magnitude, c.code, rule), xy);
-    b->add(Part<3>(c.magnitude, c.code, rule), xy);
+  static HWY_INLINE BlockSums add_32(const Half& c, const ElementRule& rule, Doubles& xy) {
+    BlockSums b;
+    b.begin(Part<0>(c.magnitude, c.code, rule), xy);
+    b.add(Part<1>(c.magnitude, c.code, rule), xy);
+    b.add(Part<2>(c.magnitude, c.code, rule), xy);
+    b.add(Part<3>(c.magnitude, c.code, rule), xy);
+    return b;
   }
 };
 
@@ -253,7 +270,8 @@ struct Worst {
     _mm512_store_pd(p, power);
     _mm512_store_pd(e, error_of);
     for (int b = 0; b < 8; ++b) {
-      const double relative = p[b] > 0 ? e[b] / p[b] : 0;
+      const int lane = b % 4 * 2 + b / 4;  // see sum_eight()
+      const double relative = p[lane] > 0 ? e[lane] / p[lane] : 0;
       if (relative > error) {
         error = relative;
         block = first + b;
@@ -266,18 +284,14 @@ struct Worst {
 /// while others are being computed.
 struct Totals {
   __m128d total;
-  alignas(64) double even[8] = {};
-  alignas(64) double odd[8] = {};
+  alignas(64) double both[16] = {};  ///< power and error of block after block
 
   HWY_INLINE void add() {
-    for (int b = 0; b < 8; b += 2) {
-      total = _mm_add_pd(total, _mm_load_pd(even + b));
-      total = _mm_add_pd(total, _mm_load_pd(odd + b));
-    }
+    for (int b = 0; b < 16; b += 2) total = _mm_add_pd(total, _mm_load_pd(both + b));
   }
   HWY_INLINE void set(Doubles power, Doubles error) {
-    _mm512_store_pd(even, _mm512_unpacklo_pd(power, error));
-    _mm512_store_pd(odd, _mm512_unpackhi_pd(power, error));
+    _mm512_store_pd(both, _mm512_unpacklo_pd(power, error));  // of blocks 0 1 2 3, see sum_eight()
+    _mm512_store_pd(both + 8, _mm512_unpackhi_pd(power, error));
   }
 };
 
@@ -298,22 +312,21 @@ void add_blocks(const std::uint16_t* x, std::size_t blocks, const ElementRule* r
   // too long a chain of instructions to keep a core busy.
   Step now(x, rules, which);
   for (std::size_t i = 0; i < blocks; i += kBlocksTogether) {
-    Sums<fuse_squares> b[kBlocksTogether];
+    EightBlocks sums;
     totals.add();
+    HWY_UNROLL(2)
     for (std::size_t k = 0; k < kBlocksTogether; k += Step::kBlocks) {
       const std::size_t next = std::min(i + k + Step::kBlocks, blocks - Step::kBlocks);
       const Step ahead(x + next * width, rules, which + next);
       for (std::size_t line = 0; line < 64; line += 32)
         _mm_prefetch(reinterpret_cast<const char*>(x + (i + k) * width + line + kRunElements),
                      _MM_HINT_T0);
-      now.add(rules, which + i + k, b + k, xy);
+      now.add(rules, which + i + k, k, sums, xy);
       counts.add(now.low, now.high);
       now = ahead;
     }
-    const Doubles power =
-        lane_sums(b[0].xx, b[1].xx, b[2].xx, b[3].xx, b[4].xx, b[5].xx, b[6].xx, b[7].xx);
-    const Doubles error =
-        lane_sums(b[0].ee, b[1].ee, b[2].ee, b[3].ee, b[4].ee, b[5].ee, b[6].ee, b[7].ee);
+    const Doubles power = sum_eight(sums.power);
+    const Doubles error = sum_eight(sums.error);
     totals.set(power, error);
     // Only where error / power may round to more than the worst so far: it does not where error <=
     // worst (1 - 2^-50) power, for both roundings on the way are of at most 2^-53.
@@ -348,8 +361,8 @@ void AddBlocks(const BlockRun& run, const ElementRule* rules, BlockRunSums& sums
                     : add_blocks<32, false>(run, rules, sums);
 }
 
-template <int width>
-HWY_INLINE Extremes block_amax(const std::uint16_t* x, std::size_t blocks, std::uint16_t* amax) {
+template <int width, class Sink>
+HWY_INLINE std::uint16_t block_amax(const std::uint16_t* x, std::size_t blocks, Sink sink) {
   const auto load = [](const std::uint16_t* p) HWY_ATTR {
     return _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
                             _mm256_set1_epi16(0x7FFF));
@@ -357,7 +370,6 @@ HWY_INLINE Extremes block_amax(const std::uint16_t* x, std::size_t blocks, std::
   const auto smallest = [](__m128i v) HWY_ATTR {
     return static_cast<std::uint16_t>(_mm_cvtsi128_si32(_mm_minpos_epu16(v)));
   };
-  std::uint16_t most = 0;
   __m256i least = _mm256_set1_epi16(-1);
   for (std::size_t b = 0; b < blocks; ++b, x += width) {
     __m256i v = load(x);
@@ -368,16 +380,35 @@ HWY_INLINE Extremes block_amax(const std::uint16_t* x, std::size_t blocks, std::
       v = _mm256_max_epu16(v, more);
     }
     const __m128i eight = _mm_max_epu16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    amax[b] = static_cast<std::uint16_t>(~smallest(_mm_xor_si128(eight, _mm_set1_epi16(-1))));
-    most = std::max(most, amax[b]);
+    sink(b, static_cast<std::uint16_t>(~smallest(_mm_xor_si128(eight, _mm_set1_epi16(-1)))));
   }
-  return {most, smallest(_mm_min_epu16(_mm256_castsi256_si128(least),
-                                       _mm256_extracti128_si256(least, 1)))};
+  return smallest(_mm_min_epu16(_mm256_castsi256_si128(least), _mm256_extracti128_si256(least, 1)));
 }
 
-Extremes BlockAmax(const std::uint16_t* x, std::size_t width, std::size_t blocks,
-                   std::uint16_t* amax) {
-  return width == 16 ? block_amax<16>(x, blocks, amax) : block_amax<32>(x, blocks, amax);
+template <int width>
+HWY_INLINE FoundRules find_rules(const std::uint16_t* x, std::size_t blocks, const RuleOf& rule_of,
+                                 std::uint16_t* which) {
+  std::uint16_t most = 0;
+  std::uint16_t any = 0;
+  const std::uint16_t least =
+      block_amax<width>(x, blocks, [&](std::size_t b, std::uint16_t amax) HWY_ATTR {
+        const std::uint16_t rule = rule_of[amax].load(std::memory_order_acquire);
+        most = std::max(most, rule);
+        any |= rule;
+        which[b] = rule & kRuleNumber;
+      });
+  return {most, any, least};
+}
+
+FoundRules FindRules(const std::uint16_t* x, std::size_t width, std::size_t blocks,
+                     const RuleOf& rule_of, std::uint16_t* which) {
+  return width == 16 ? find_rules<16>(x, blocks, rule_of, which)
+                     : find_rules<32>(x, blocks, rule_of, which);
+}
+
+void BlockAmax(const std::uint16_t* x, std::size_t width, std::size_t blocks, std::uint16_t* amax) {
+  const auto keep = [&](std::size_t b, std::uint16_t most) HWY_ATTR { amax[b] = most; };
+  (void)(width == 16 ? block_amax<16>(x, blocks, keep) : block_amax<32>(x, blocks, keep));
 }
 
 #else
@@ -386,8 +417,12 @@ bool Applies() { return false; }
 void AddBlocks(const BlockRun& /*run*/, const ElementRule* /*rules*/, BlockRunSums& /*sums*/) {
   HWY_ABORT("no vector code for this machine");
 }
-Extremes BlockAmax(const std::uint16_t* /*x*/, std::size_t /*width*/, std::size_t /*blocks*/,
-                   std::uint16_t* /*amax*/) {
+FoundRules FindRules(const std::uint16_t* /*x*/, std::size_t /*width*/, std::size_t /*blocks*/,
+                     const RuleOf& /*rule_of*/, std::uint16_t* /*which*/) {
+  HWY_ABORT("no vector code for this machine");
+}
+void BlockAmax(const std::uint16_t* /*x*/, std::size_t /*width*/, std::size_t /*blocks*/,
+               std::uint16_t* /*amax*/) {
   HWY_ABORT("no vector code for this machine");
 }
 
@@ -402,13 +437,19 @@ namespace assay::simulator {
 
 HWY_EXPORT(Applies);
 HWY_EXPORT(AddBlocks);
+HWY_EXPORT(FindRules);
 HWY_EXPORT(BlockAmax);
 
 bool bf16_kernels_apply() { return HWY_DYNAMIC_DISPATCH(Applies)(); }
 
-Extremes block_amax_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
-                         std::uint16_t* amax) {
-  return HWY_DYNAMIC_DISPATCH(BlockAmax)(x, width, blocks, amax);
+FoundRules find_rules_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
+                           const RuleOf& rule_of, std::uint16_t* which) {
+  return HWY_DYNAMIC_DISPATCH(FindRules)(x, width, blocks, rule_of, which);
+}
+
+void block_amax_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
+                     std::uint16_t* amax) {
+  HWY_DYNAMIC_DISPATCH(BlockAmax)(x, width, blocks, amax);
 }
 
 void add_blocks_bf16(const BlockRun& run, const ElementRule* rules, BlockRunSums& sums) {

@@ -4,6 +4,7 @@
 // anything: between bf16_statistics.h and its vector code.
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -45,17 +46,24 @@ inline constexpr std::size_t kRunElements = 4096;
 /// below must not be called.
 [[nodiscard]] bool bf16_kernels_apply();
 
-/// Magnitudes' bits.
-struct Extremes {
-  std::uint16_t most, least;
-};
+/// amax[b] = the largest bits of |x| in block b. `width`: 16 or 32, here and below.
+void block_amax_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
+                     std::uint16_t* amax);
 
-/// amax[b] = the largest bits of |x| in block b. `width`: 16 or 32.
-Extremes block_amax_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
-                         std::uint16_t* amax);
+/// Of a block's largest bits: the number of its rule, and what else its owner keeps above those.
+using RuleOf = std::array<std::atomic<std::uint16_t>, 1 << 15>;
+inline constexpr std::uint16_t kRuleNumber = 0x1FF;
+
+/// which[b] = the number of block b's rule.
+struct FoundRules {
+  std::uint16_t most, any;  ///< the largest entry of RuleOf that was found, and the bits of all
+  std::uint16_t least;      ///< bits of an |x|
+};
+FoundRules find_rules_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
+                           const RuleOf& rule_of, std::uint16_t* which);
 
 /// Blocks [0, blocks), numbered from `first` on; block b follows rules[which[b]]. blocks is a
-/// multiple of kBlocksTogether, `width` 16 or 32.
+/// multiple of kBlocksTogether.
 struct BlockRun {
   const std::uint16_t* x = nullptr;
   std::size_t width = 16, blocks = 0;

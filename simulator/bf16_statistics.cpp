@@ -41,8 +41,9 @@ Bf16Statistics::Bf16Statistics(const formats::BlockFormat& format,
       powers_of_two_(format.scale == &formats::e8m0 && format.element == &formats::e2m1 &&
                      format.tensor_scale == formats::TensorScale::none),
       rules_(kZero + 1),
-      rule_of_(std::size_t{1} << 15) {
-  for (auto& rule : rule_of_) rule.store(kUnknown, std::memory_order_relaxed);
+      rule_of_(std::make_unique<RuleOf>()) {
+  for (std::size_t bits = 0; bits < rule_of_->size(); ++bits)
+    (*rule_of_)[bits].store(bits < kInfinity ? kUnknown : kNone, std::memory_order_relaxed);
   rules_[kZero].value.fill(0);
   rules_[kZero].step.fill(kUnreachable);
 }
@@ -112,7 +113,7 @@ bool Bf16Statistics::add_rule(std::uint32_t code, float factor, float amax) cons
 void Bf16Statistics::add_binade(std::uint16_t amax) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto first = static_cast<std::uint16_t>(amax / kBinade * kBinade);
-  if (rule_of_[first].load(std::memory_order_relaxed) != kUnknown) return;
+  if ((*rule_of_)[first].load(std::memory_order_relaxed) != kUnknown) return;
   std::array<float, kBinade> most{};
   std::array<std::uint32_t, kBinade> codes{};
   std::array<float, kBinade> factors{};
@@ -127,47 +128,37 @@ void Bf16Statistics::add_binade(std::uint16_t amax) const {
       rule = static_cast<std::uint16_t>(codes[i]);
       if (first + i >= rules_[rule].step[0]) rule |= kClips;
     }
-    rule_of_[first + i].store(rule, std::memory_order_release);
+    (*rule_of_)[first + i].store(rule, std::memory_order_release);
   }
 }
 
-/// Finds the rules of blocks of these largest magnitudes; false where one has none.
-bool Bf16Statistics::find_rules(std::span<const std::uint16_t> amax, std::uint16_t* which,
-                                bool& clips) const {
-  std::uint16_t most = 0;
-  std::uint16_t any = 0;
-  for (std::size_t b = 0; b < amax.size(); ++b) {
-    const std::uint16_t rule = rule_of_[amax[b]].load(std::memory_order_acquire);
-    most = std::max(most, rule);
-    any |= rule;
-    which[b] = rule & kRule;
+/// Finds the rules of a run's blocks and what is known of its elements; false where a block has
+/// none.
+bool Bf16Statistics::find_rules(BlockRun& run, std::size_t blocks, std::uint16_t* which) const {
+  FoundRules found = find_rules_bf16(run.x, run.width, blocks, *rule_of_, which);
+  if (found.most >= kNone) {
+    std::array<std::uint16_t, kRunElements / 16> amax;
+    block_amax_bf16(run.x, run.width, blocks, amax.data());
+    for (std::size_t b = 0; b < blocks; ++b)
+      if ((*rule_of_)[amax[b]].load(std::memory_order_acquire) == kUnknown) add_binade(amax[b]);
+    found = find_rules_bf16(run.x, run.width, blocks, *rule_of_, which);
   }
-  clips = (any & kClips) != 0;
-  if (most < kNone) return true;
-  for (const std::uint16_t bits : amax) {
-    if (rule_of_[bits].load(std::memory_order_acquire) == kUnknown) add_binade(bits);
-    if (rule_of_[bits].load(std::memory_order_acquire) == kNone) return false;
-  }
-  return find_rules(amax, which, clips);
+  run.normal = found.least >= kBinade;
+  run.clips = (found.any & kClips) != 0;
+  return found.most < kNone;
 }
 
 std::optional<BlockRunSums> Bf16Statistics::tile(std::span<const std::uint16_t> x,
                                                  std::int64_t first) const {
   const auto width = static_cast<std::size_t>(format_.block.cols);
-  constexpr std::size_t kMost = kRunElements / 16;
-  alignas(64) std::array<std::uint16_t, kMost> amax;
-  std::array<std::uint16_t, kMost> which;
+  std::array<std::uint16_t, kRunElements / 16> which;
   BlockRunSums sums;
   for (std::size_t at = 0; at < x.size(); at += kRunElements) {
     const auto elements = x.subspan(at, std::min(kRunElements, x.size() - at));
     const std::size_t blocks = elements.size() / width;
-    const Extremes bits = block_amax_bf16(elements.data(), width, blocks, amax.data());
     BlockRun run{elements.data(), width, blocks / kBlocksTogether * kBlocksTogether, which.data()};
-    if (bits.most >= kInfinity ||
-        !find_rules(std::span(amax).first(blocks), which.data(), run.clips))
-      return std::nullopt;
+    if (!find_rules(run, blocks, which.data())) return std::nullopt;
     run.first = first + static_cast<std::int64_t>(at / width);
-    run.normal = bits.least >= kBinade;
     run.powers_of_two = powers_of_two_;
     add_blocks_bf16(run, rules_.data(), sums);
     const std::size_t whole = run.blocks;

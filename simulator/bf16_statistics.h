@@ -7,7 +7,6 @@
 // answers, and no tile is decoded, quantized or packed.
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -38,7 +37,7 @@ class Bf16Statistics {
 
  private:
   // What rule_of_ holds: the number of a rule, and whether the block clips its largest element; or
-  static constexpr std::uint16_t kRule = 0x1FF, kClips = 0x200;
+  static constexpr std::uint16_t kClips = kRuleNumber + 1;
   static constexpr std::uint16_t kZero = 256;        ///< the rule of blocks that hold nothing else
   static constexpr std::uint16_t kNone = 0xFFFE;     ///< not tabulated
   static constexpr std::uint16_t kUnknown = 0xFFFF;  ///< not asked for yet
@@ -49,8 +48,7 @@ class Bf16Statistics {
   void add_binade(std::uint16_t amax) const;
   [[nodiscard]] bool add_rule(std::uint32_t code, float factor, float amax) const;
   [[nodiscard]] bool zero_block() const;
-  [[nodiscard]] bool find_rules(std::span<const std::uint16_t> amax, std::uint16_t* which,
-                                bool& clips) const;
+  [[nodiscard]] bool find_rules(BlockRun& run, std::size_t blocks, std::uint16_t* which) const;
 
   formats::BlockProbe probe_;
   const formats::BlockFormat& format_;
@@ -60,7 +58,7 @@ class Bf16Statistics {
   mutable std::vector<ElementRule> rules_;   ///< of the scale factors' codes, and kZero's
   mutable std::array<float, 256> factor_{};  ///< of those known
   mutable std::array<bool, 256> known_{};
-  mutable std::vector<std::atomic<std::uint16_t>> rule_of_;  ///< of a block's largest bits
+  std::unique_ptr<RuleOf> rule_of_;
 };
 
 }  // namespace assay::simulator
