@@ -30,16 +30,49 @@ namespace HWY_NAMESPACE {
 
 constexpr std::size_t kStep = 32;  // elements
 
-/// The constants of a rounding, and one block's factors.
+/// The constants of a rounding.
 struct Rounder {
   __m512i most, lowest, shift;
-  __m512 factor;
-  __m512d scale;
 
   HWY_INLINE explicit Rounder(const formats::EncodeParams& p)
       : most(_mm512_set1_epi32(p.max_value)),
         lowest(_mm512_set1_epi32(p.lowest << 23)),
         shift(_mm512_set1_epi32(p.shift << 23)) {}
+};
+
+/// 32 elements and what they are rounded to, before it is scaled again: magnitudes.
+template <bool divide>
+struct Rounded {
+  __m512 x[2], element[2];
+  std::uint32_t clipped = 0, flushed = 0;
+
+  /// Of block b of the row.
+  HWY_INLINE Rounded(const std::uint16_t* from, const Rounder& r, const Bf16Row& row,
+                     std::size_t b) {
+    const __m512 factor = _mm512_set1_ps(row.factor[b]);
+    const __m512i clip = _mm512_set1_epi16(static_cast<std::int16_t>(row.clip[b]));
+    const __m512i v = _mm512_and_si512(_mm512_loadu_si512(from), _mm512_set1_epi16(0x7FFF));
+    clipped = _mm512_cmpgt_epu16_mask(v, clip);
+    const std::uint32_t low = round(_mm512_castsi512_si256(v), r, factor, x[0], element[0]);
+    const std::uint32_t high = round(_mm512_extracti64x4_epi64(v, 1), r, factor, x[1], element[1]);
+    flushed = low | high << 16;
+  }
+
+ private:
+  /// Returns which are not zero and become it.
+  static HWY_INLINE std::uint32_t round(__m256i magnitude, const Rounder& r, __m512 factor,
+                                        __m512& x, __m512& element) {
+    const __m512i bits = _mm512_slli_epi32(_mm512_cvtepu16_epi32(magnitude), 16);
+    x = _mm512_castsi512_ps(bits);
+    const __m512 scaled = divide ? _mm512_div_ps(x, factor) : _mm512_mul_ps(x, factor);
+    const __m512i a = _mm512_min_epi32(_mm512_castps_si512(scaled), r.most);
+    const __m512i binade =
+        _mm512_max_epi32(_mm512_and_si512(a, _mm512_set1_epi32(0x7F800000)), r.lowest);
+    const __m512 t = _mm512_castsi512_ps(_mm512_add_epi32(binade, r.shift));
+    element = _mm512_sub_ps(_mm512_add_ps(_mm512_castsi512_ps(a), t), t);
+    const __m512i value = _mm512_castps_si512(element);
+    return _mm512_mask_testn_epi32_mask(_mm512_test_epi32_mask(bits, bits), value, value);
+  }
 };
 
 /// The sums of a run of a row, and its counts.
@@ -57,31 +90,15 @@ struct Run {
     ee = _mm512_add_pd(ee, _mm512_mul_pd(n, n));
     xy = _mm512_fmadd_pd(v, y, xy);
   }
-
-  template <bool divide>
-  HWY_INLINE void add_16(__m256i magnitude, const Rounder& r) {
-    const __m512i bits = _mm512_slli_epi32(_mm512_cvtepu16_epi32(magnitude), 16);
-    const __m512 x = _mm512_castsi512_ps(bits);
-    const __m512 scaled = divide ? _mm512_div_ps(x, r.factor) : _mm512_mul_ps(x, r.factor);
-    const __m512i a = _mm512_min_epi32(_mm512_castps_si512(scaled), r.most);
-    const __m512i binade =
-        _mm512_max_epi32(_mm512_and_si512(a, _mm512_set1_epi32(0x7F800000)), r.lowest);
-    const __m512 t = _mm512_castsi512_ps(_mm512_add_epi32(binade, r.shift));
-    const __m512 rounded = _mm512_sub_ps(_mm512_add_ps(_mm512_castsi512_ps(a), t), t);
-    add_8(_mm512_castps512_ps256(x), _mm512_castps512_ps256(rounded), r.scale);
-    add_8(_mm512_extractf32x8_ps(x, 1), _mm512_extractf32x8_ps(rounded, 1), r.scale);
-    const __mmask16 some = _mm512_test_epi32_mask(bits, bits);
-    const __m512i value = _mm512_castps_si512(rounded);
-    flushed +=
-        static_cast<unsigned>(_mm_popcnt_u32(_mm512_mask_testn_epi32_mask(some, value, value)));
-  }
-
-  template <bool divide>
-  HWY_INLINE void add(const std::uint16_t* x, const Rounder& r, __m512i clip) {
-    const __m512i v = _mm512_and_si512(_mm512_loadu_si512(x), _mm512_set1_epi16(0x7FFF));
-    clipped += static_cast<unsigned>(_mm_popcnt_u32(_mm512_cmpgt_epu16_mask(v, clip)));
-    add_16<divide>(_mm512_castsi512_si256(v), r);
-    add_16<divide>(_mm512_extracti64x4_epi64(v, 1), r);
+  template <class R>
+  HWY_INLINE void add(const R& now, double by) {
+    const __m512d scale = _mm512_set1_pd(by);
+    for (int i = 0; i < 2; ++i) {
+      add_8(_mm512_castps512_ps256(now.x[i]), _mm512_castps512_ps256(now.element[i]), scale);
+      add_8(_mm512_extractf32x8_ps(now.x[i], 1), _mm512_extractf32x8_ps(now.element[i], 1), scale);
+    }
+    clipped += static_cast<unsigned>(_mm_popcnt_u32(now.clipped));
+    flushed += static_cast<unsigned>(_mm_popcnt_u32(now.flushed));
   }
 };
 
@@ -97,27 +114,54 @@ HWY_INLINE void add_block(__m512d power, __m512d error, BlockSums& block) {
   _mm_storeu_pd(&block.power, _mm_add_pd(_mm_loadu_pd(&block.power), both));
 }
 
+/// Whole blocks of whole steps. What comes next is rounded while what is at hand is added up: each
+/// has too long a chain of instructions to keep a core busy.
 template <bool divide>
-void add_row(const formats::ElementJob& job, const Bf16Row& row, StatisticsSums& sums) {
-  Rounder r(job.params);
-  Run run;
-  run.xy = _mm512_loadu_pd(sums.xy);
+HWY_INLINE void add_steps(const Rounder& r, const Bf16Row& row, StatisticsSums& sums, Run& run) {
+  const std::size_t blocks = row.cols / row.width;
+  Rounded<divide> now(row.x, r, row, 0);
+  std::size_t next = kStep;
+  for (std::size_t b = 0; b < blocks; ++b) {
+    run.xx = run.ee = _mm512_setzero_pd();
+    for (std::size_t left = row.width; left > 0; left -= kStep) {
+      const std::size_t of = left > kStep ? b : b + 1;
+      const bool last = of == blocks;
+      const Rounded<divide> ahead(row.x + (last ? 0 : next), r, row, last ? b : of);
+      next += kStep;
+      run.add(now, row.scale[b]);
+      now = ahead;
+    }
+    add_block(run.xx, run.ee, sums.blocks[b]);
+  }
+}
+
+template <bool divide>
+HWY_INLINE void add_any(const Rounder& r, const Bf16Row& row, StatisticsSums& sums, Run& run) {
   std::size_t b = 0;
   for (std::size_t begin = 0; begin < row.cols; begin += row.width, ++b) {
     const std::size_t count = std::min(row.width, row.cols - begin);
     const std::size_t whole = count / kStep * kStep;
-    const bool inverse = job.path == formats::ElementPath::power_of_two;
-    r.factor = _mm512_set1_ps(inverse ? 1.0F / row.factor[b] : row.factor[b]);
-    r.scale = _mm512_set1_pd(row.scale[b]);
-    const __m512i clip = _mm512_set1_epi16(static_cast<std::int16_t>(row.clip[b]));
     run.xx = run.ee = _mm512_setzero_pd();
-    for (std::size_t i = 0; i < whole; i += kStep) run.add<divide>(row.x + begin + i, r, clip);
+    for (std::size_t i = 0; i < whole; i += kStep)
+      run.add(Rounded<divide>(row.x + begin + i, r, row, b), row.scale[b]);
     if (whole < count) {  // and zeros, which add none
       alignas(64) std::array<std::uint16_t, kStep> rest{};
       std::memcpy(rest.data(), row.x + begin + whole, (count - whole) * sizeof(rest[0]));
-      run.add<divide>(rest.data(), r, clip);
+      run.add(Rounded<divide>(rest.data(), r, row, b), row.scale[b]);
     }
     add_block(run.xx, run.ee, sums.blocks[b]);
+  }
+}
+
+template <bool divide>
+void add_row(const formats::ElementJob& job, const Bf16Row& row, StatisticsSums& sums) {
+  const Rounder r(job.params);
+  Run run;
+  run.xy = _mm512_loadu_pd(sums.xy);
+  if (row.width % kStep == 0 && row.cols % row.width == 0) {
+    add_steps<divide>(r, row, sums, run);
+  } else {
+    add_any<divide>(r, row, sums, run);
   }
   _mm512_storeu_pd(sums.xy, run.xy);
   sums.clipped += run.clipped;

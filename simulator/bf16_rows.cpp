@@ -73,7 +73,9 @@ bool Bf16Rows::find_scales(Blocks& b) const {
     for (std::size_t i = 0; i < n; ++i) most[i] = value_of(b.amax[first + i]);
     if (!probe_.scales(std::span(most).first(n), codes, std::span(b.factor).subspan(first, n)))
       return false;
+    const bool inverse = probe_.element().path == formats::ElementPath::power_of_two;
     for (std::size_t i = 0; i < n; ++i) {
+      if (inverse) b.factor[first + i] = 1.0F / b.factor[first + i];
       const double scale =
           static_cast<double>(formats::decode(*format_.scale, codes[i])) * probe_.tensor_scale();
       if (!(scale >= 0x1p-100 && scale <= 0x1p100)) return false;

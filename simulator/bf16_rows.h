@@ -21,7 +21,7 @@ namespace assay::simulator {
 struct Bf16Row {
   const std::uint16_t* x = nullptr;
   std::size_t cols = 0, width = 1;
-  const float* factor = nullptr;        ///< what elements are scaled by
+  const float* factor = nullptr;        ///< elements are divided by, or else multiplied with it
   const double* scale = nullptr;        ///< what rounded elements are multiplied with
   const std::uint16_t* clip = nullptr;  ///< the largest bits of |x| that are not clipped
 };
