@@ -16,7 +16,7 @@
 #include <cstring>
 
 #if HWY_ARCH_X86
-// GCC's own header leaves a result uninitialized where all of it is overwritten (its bug 105593).
+// GCC 12 warns of its own header, where all of an uninitialized result is overwritten.
 HWY_DIAGNOSTICS(push)
 HWY_DIAGNOSTICS_OFF(disable : 4703, ignored "-Wmaybe-uninitialized")
 #include <immintrin.h>

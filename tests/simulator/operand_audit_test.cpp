@@ -13,6 +13,7 @@
 
 #include <bit>
 #include <cmath>
+#include <filesystem>
 #include <random>
 
 #include "formats/block.h"
@@ -24,7 +25,9 @@
 #include "simulator/fake_quantize.h"
 #include "simulator/hadamard.h"
 #include "simulator/linear_replay.h"
+#include "simulator/safetensors.h"
 #include "simulator/tile_kernels.h"
+#include "tests/simulator/scratch_folder.h"
 
 namespace assay::simulator {
 namespace {
@@ -336,6 +339,33 @@ TEST(OperandAudit, ANanAmongBf16IsNamedByItsPlace) {
           << e.what();
     }
   }
+}
+
+TEST(OperandAudit, AFileCutOffWhileItIsReadIsSaid) {
+  const ScratchFolder folder;
+  folder.put("recording.json", R"({"schema": "assay-recording", "version": 1, "name": "cut",
+      "training_step": 0, "token_sampling": "",
+      "provenance": {"text": "", "licence": "CC0-1.0", "facts": {}},
+      "ops": [{"id": "w", "kind": "linear", "class": "dense", "layer": 0, "inputs": [],
+               "tensors": {"weight": "w"}}],
+      "tensors": [{"name": "w", "role": "weight", "dtype": "BF16", "shape": [64, 1056],
+                   "shards": [{"file": "w.safetensors"}]}]})");
+  const auto bits = bf16_values(64 * 1056, 0);
+  {
+    const std::vector<SafetensorsSpec> specs{{"w", Dtype::bf16, {64, 1056}}};
+    SafetensorsWriter writer(folder / "w.safetensors", specs);
+    writer.write(std::as_bytes(std::span(bits)));
+    writer.commit();
+  }
+  const Recording recording = Recording::open(folder.path());
+  const auto source = operands_of(recording);
+  const Operand& o = source->operands().at(0);
+  ASSERT_TRUE(source->is_bf16(o));
+  source->begin_pass(o, false);
+  const auto read = source->bf16(o, 0, o.rows);
+  EXPECT_TRUE(std::equal(read.begin(), read.end(), bits.begin(), bits.end()));
+  std::filesystem::resize_file(folder / "w.safetensors", 1000);
+  EXPECT_THROW((void)source->bf16(o, 32, 32), InputError);
 }
 
 TEST(OperandAudit, GradientsAndInputsOfTheWeightGradientAreMeasuredToo) {

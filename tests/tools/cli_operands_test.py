@@ -72,6 +72,47 @@ class Operands(CliTest):
         for t in tensors:
             self.assertAlmostEqual(t["error"]["nsr"], 9e-3, delta=1e-3)  # N(0, 1), docs/evidence/error-tables.md
 
+    def recording(self, name, dtype, bits, spaces):
+        """Three weights of 96 x 1056 in a file each, whose data begins behind so many spaces."""
+        folder = self.folder / name
+        folder.mkdir()
+        ops, tensors = [], []
+        for i, cls in enumerate(("attention", "expert", "dense")):
+            weight, file = f"layers.{i}.w.weight", f"weights-{i}.safetensors"
+            mine = bits[i * 5000:] + bits[:i * 5000]
+            data = struct.pack(f"<{len(mine)}H", *mine) if dtype == "BF16" else struct.pack(
+                f"<{len(mine)}I", *(b << 16 for b in mine))
+            header = json.dumps({weight: {"dtype": dtype, "shape": [96, 1056], "data_offsets": [0, len(data)]}})
+            with open(folder / file, "wb") as f:
+                f.write(safetensors(header.encode() + b" " * spaces, data))
+                f.flush()
+                os.fsync(f.fileno())
+            ops.append({"id": f"layers.{i}.w", "kind": "linear", "class": cls, "layer": i, "inputs": [],
+                        "tensors": {"weight": weight}})
+            tensors.append({"name": weight, "role": "weight", "dtype": dtype, "shape": [96, 1056],
+                            "shards": [{"file": file}]})
+        (folder / "recording.json").write_text(json.dumps({
+            "schema": "assay-recording", "version": 1, "name": "three", "training_step": 0, "token_sampling": "",
+            "provenance": {"text": "noise", "licence": "CC0-1.0", "facts": {}}, "ops": ops, "tensors": tensors}))
+        return folder
+
+    def test_bf16_has_the_figures_of_the_same_floats_wherever_it_lies(self):
+        source = random.Random(3)
+        bits = [struct.unpack("<I", struct.pack("<f", source.gauss(0, 0.02)))[0] >> 16 for _ in range(96 * 1056)]
+        recipes = [a for name in ("nvfp4-w4a4", "mxfp4-w4a4", "fp8-deepseek-v3") for a in ("--recipe", name)]
+
+        def figures(folder):
+            return [r["tensors"] for r in self.document(folder, *recipes, "--operands")["replays"]]
+        want = figures(self.recording("f32", "F32", bits, 0))
+        self.assertEqual([len(tensors) for tensors in want], [3, 3, 3])
+        for spaces in (0, 1):  # 16 bits at odd addresses are read another way
+            folder = self.recording(f"bf16-{spaces}", "BF16", bits, spaces)
+            self.assertEqual(figures(folder), want)  # in the page cache
+            for file in folder.glob("*.safetensors"):
+                with open(file, "rb") as f:
+                    os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            self.assertEqual(figures(folder), want)  # from the disk
+
     def test_every_recipe_of_the_program(self):
         shown = run("--help").stdout.split("to compare:")[1].split("--")[0].split()
         known = [name for name in shown if (SOURCE / "simulator" / "recipes" / f"{name}.json").exists()]
