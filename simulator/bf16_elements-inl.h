@@ -19,9 +19,11 @@
 #include "simulator/bf16_kernels.h"
 
 #if HWY_ARCH_X86
+#if HWY_COMPILER_GCC_ACTUAL
 // GCC 12 warns of its own header, where all of an uninitialized result is overwritten.
-HWY_DIAGNOSTICS(push)
-HWY_DIAGNOSTICS_OFF(disable : 4703, ignored "-Wmaybe-uninitialized")
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
 #endif
 
@@ -219,8 +221,8 @@ struct CodeBits {
 }  // namespace HWY_NAMESPACE
 }  // namespace assay::simulator
 HWY_AFTER_NAMESPACE();
-#if HWY_ARCH_X86
-HWY_DIAGNOSTICS(pop)
+#if HWY_ARCH_X86 && HWY_COMPILER_GCC_ACTUAL
+#pragma GCC diagnostic pop
 #endif
 
 #endif  // per-target include guard

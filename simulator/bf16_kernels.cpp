@@ -13,9 +13,11 @@
 #include "simulator/bf16_elements-inl.h"
 
 #if HWY_ARCH_X86
+#if HWY_COMPILER_GCC_ACTUAL
 // As in bf16_elements-inl.h.
-HWY_DIAGNOSTICS(push)
-HWY_DIAGNOSTICS_OFF(disable : 4703, ignored "-Wmaybe-uninitialized")
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
 #endif
 
@@ -274,6 +276,6 @@ void add_blocks_bf16(const BlockRun& run, const ElementRule* rules, BlockRunSums
 
 }  // namespace assay::simulator
 #endif
-#if HWY_ARCH_X86
-HWY_DIAGNOSTICS(pop)
+#if HWY_ARCH_X86 && HWY_COMPILER_GCC_ACTUAL
+#pragma GCC diagnostic pop
 #endif

@@ -16,9 +16,11 @@
 #include <cstring>
 
 #if HWY_ARCH_X86
+#if HWY_COMPILER_GCC_ACTUAL
 // GCC 12 warns of its own header, where all of an uninitialized result is overwritten.
-HWY_DIAGNOSTICS(push)
-HWY_DIAGNOSTICS_OFF(disable : 4703, ignored "-Wmaybe-uninitialized")
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <immintrin.h>
 #endif
 
@@ -232,6 +234,6 @@ void row_amax_bf16(const std::uint16_t* x, std::size_t cols, std::size_t width,
 
 }  // namespace assay::simulator
 #endif
-#if HWY_ARCH_X86
-HWY_DIAGNOSTICS(pop)
+#if HWY_ARCH_X86 && HWY_COMPILER_GCC_ACTUAL
+#pragma GCC diagnostic pop
 #endif

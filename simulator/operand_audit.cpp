@@ -30,7 +30,6 @@
 namespace assay::simulator {
 namespace {
 
-using formats::BlockFormat;
 using formats::Tile;
 
 /// Elements of a tile: with their codes and values they stay in a core's cache.
@@ -129,7 +128,7 @@ class Job {
     const std::int64_t first = grid.block_of(tile.row, tile.col);
     Partial p;
     if (bf16_rows_) {
-      auto sums = bf16_rows_->tile(x, tile.cols, std::move(block_room()));
+      auto sums = bf16_rows_->tile(x, tile.cols, std::exchange(block_room(), {}));
       if (!sums) return std::nullopt;
       p.sums = *std::move(sums);
       find_worst(p.sums.blocks, first, p);
@@ -156,7 +155,7 @@ class Job {
       scales = formats::least_squares_scales(x, tile.rows, tile.cols, format_.block->block,
                                              *format_.block->element);
     const formats::BlockScaledTensor q = quantizer_->quantize_tile(x, tile, scales);
-    std::vector<BlockSums>& room = block_room();
+    std::vector<BlockSums> room = std::exchange(block_room(), {});
     if (again_) {
       // E2M1 times a power of two is an FP32 value: the second quantizer sees the first's exactly.
       std::vector<float> values(x.size());
@@ -169,7 +168,7 @@ class Job {
     if (!spans_tiles()) {
       const auto grid = formats::block_grid(format_.block->block, operand_.rows, operand_.cols);
       find_worst(p.sums.blocks, grid.block_of(tile.row, tile.col), p);
-      room = std::exchange(p.sums.blocks, {});
+      block_room() = std::exchange(p.sums.blocks, {});
     }
     return p;
   }
