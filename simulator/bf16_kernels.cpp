@@ -179,43 +179,45 @@ void AddBlocks(const BlockRun& run, const ElementRule* rules, BlockRunSums& sums
                     : add_blocks<32, false>(run, rules, sums);
 }
 
+/// Calls sink(b, kTop less the largest bits of |x| in block b): what is smallest takes one
+/// instruction to find, and so does turning the bits. Returns the smallest bits of all.
 template <int width, class Sink>
 HWY_INLINE std::uint16_t block_amax(const std::uint16_t* x, std::size_t blocks, Sink sink) {
-  const auto load = [](const std::uint16_t* p) HWY_ATTR {
-    return _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
-                            _mm256_set1_epi16(0x7FFF));
+  const auto turned = [](const std::uint16_t* p) HWY_ATTR {
+    return _mm256_andnot_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+                               _mm256_set1_epi16(static_cast<std::int16_t>(kTop)));
   };
-  const auto smallest = [](__m128i v) HWY_ATTR {
-    return static_cast<std::uint16_t>(_mm_cvtsi128_si32(_mm_minpos_epu16(v)));
+  const auto smallest = [](__m256i v) HWY_ATTR {
+    const __m128i eight = _mm_min_epu16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    return static_cast<std::uint16_t>(_mm_cvtsi128_si32(_mm_minpos_epu16(eight)));
   };
-  __m256i least = _mm256_set1_epi16(-1);
+  __m256i least = _mm256_setzero_si256();  // turned: the largest
   for (std::size_t b = 0; b < blocks; ++b, x += width) {
-    __m256i v = load(x);
-    least = _mm256_min_epu16(least, v);
+    __m256i v = turned(x);
+    least = _mm256_max_epu16(least, v);
     if constexpr (width == 32) {
-      const __m256i more = load(x + 16);
-      least = _mm256_min_epu16(least, more);
-      v = _mm256_max_epu16(v, more);
+      const __m256i more = turned(x + 16);
+      least = _mm256_max_epu16(least, more);
+      v = _mm256_min_epu16(v, more);
     }
-    const __m128i eight = _mm_max_epu16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-    sink(b, static_cast<std::uint16_t>(~smallest(_mm_xor_si128(eight, _mm_set1_epi16(-1)))));
+    sink(b, smallest(v));
   }
-  return smallest(_mm_min_epu16(_mm256_castsi256_si128(least), _mm256_extracti128_si256(least, 1)));
+  return smallest(_mm256_sub_epi16(_mm256_set1_epi16(static_cast<std::int16_t>(kTop)), least));
 }
 
 template <int width>
 HWY_INLINE FoundRules find_rules(const std::uint16_t* x, std::size_t blocks, const RuleOf& rule_of,
                                  std::uint16_t* which) {
-  std::uint16_t most = 0;
-  std::uint16_t any = 0;
   const std::uint16_t least =
-      block_amax<width>(x, blocks, [&](std::size_t b, std::uint16_t amax) HWY_ATTR {
-        const std::uint16_t rule = rule_of[amax].load(std::memory_order_acquire);
-        most = std::max(most, rule);
-        any |= rule;
-        which[b] = rule & kRuleNumber;
+      block_amax<width>(x, blocks, [&](std::size_t b, std::uint16_t below_top) HWY_ATTR {
+        which[b] = rule_of[below_top].load(std::memory_order_acquire);
       });
-  return {most, any, least};
+  std::uint16_t any = 0;
+  for (std::size_t b = 0; b < blocks; ++b) {
+    any |= which[b];
+    which[b] &= kRuleNumber;
+  }
+  return {any, least};
 }
 
 FoundRules FindRules(const std::uint16_t* x, std::size_t width, std::size_t blocks,
@@ -225,7 +227,8 @@ FoundRules FindRules(const std::uint16_t* x, std::size_t width, std::size_t bloc
 }
 
 void BlockAmax(const std::uint16_t* x, std::size_t width, std::size_t blocks, std::uint16_t* amax) {
-  const auto keep = [&](std::size_t b, std::uint16_t most) HWY_ATTR { amax[b] = most; };
+  const auto keep = [&](std::size_t b, std::uint16_t below_top)
+                        HWY_ATTR { amax[b] = static_cast<std::uint16_t>(kTop - below_top); };
   (void)(width == 16 ? block_amax<16>(x, blocks, keep) : block_amax<32>(x, blocks, keep));
 }
 

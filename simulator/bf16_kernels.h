@@ -50,14 +50,15 @@ inline constexpr std::size_t kRunElements = 4096;
 void block_amax_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
                      std::uint16_t* amax);
 
-/// Of a block's largest bits: the number of its rule, and what else its owner keeps above those.
-using RuleOf = std::array<std::atomic<std::uint16_t>, 1 << 15>;
+/// [kTop - a block's largest bits]: the number of its rule, and what else its owner keeps above.
+inline constexpr std::uint16_t kTop = 0x7FFF;
+using RuleOf = std::array<std::atomic<std::uint16_t>, kTop + 1>;
 inline constexpr std::uint16_t kRuleNumber = 0x1FF;
 
 /// which[b] = the number of block b's rule.
 struct FoundRules {
-  std::uint16_t most, any;  ///< the largest entry of RuleOf that was found, and the bits of all
-  std::uint16_t least;      ///< bits of an |x|
+  std::uint16_t any;    ///< the bits of all entries of RuleOf that were found
+  std::uint16_t least;  ///< bits of an |x|
 };
 FoundRules find_rules_bf16(const std::uint16_t* x, std::size_t width, std::size_t blocks,
                            const RuleOf& rule_of, std::uint16_t* which);

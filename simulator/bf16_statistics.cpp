@@ -42,8 +42,8 @@ Bf16Statistics::Bf16Statistics(const formats::BlockFormat& format,
                      format.tensor_scale == formats::TensorScale::none),
       rules_(kZero + 1),
       rule_of_(std::make_unique<RuleOf>()) {
-  for (std::size_t bits = 0; bits < rule_of_->size(); ++bits)
-    (*rule_of_)[bits].store(bits < kInfinity ? kUnknown : kNone, std::memory_order_relaxed);
+  for (std::size_t bits = 0; bits <= kTop; ++bits)
+    entry(bits).store(bits < kInfinity ? kUnknown : kNone, std::memory_order_relaxed);
   rules_[kZero].value.fill(0);
   rules_[kZero].step.fill(kUnreachable);
 }
@@ -113,7 +113,7 @@ bool Bf16Statistics::add_rule(std::uint32_t code, float factor, float amax) cons
 void Bf16Statistics::add_binade(std::uint16_t amax) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto first = static_cast<std::uint16_t>(amax / kBinade * kBinade);
-  if ((*rule_of_)[first].load(std::memory_order_relaxed) != kUnknown) return;
+  if (entry(first).load(std::memory_order_relaxed) != kUnknown) return;
   std::array<float, kBinade> most{};
   std::array<std::uint32_t, kBinade> codes{};
   std::array<float, kBinade> factors{};
@@ -128,7 +128,7 @@ void Bf16Statistics::add_binade(std::uint16_t amax) const {
       rule = static_cast<std::uint16_t>(codes[i]);
       if (first + i >= rules_[rule].step[0]) rule |= kClips;
     }
-    (*rule_of_)[first + i].store(rule, std::memory_order_release);
+    entry(first + i).store(rule, std::memory_order_release);
   }
 }
 
@@ -136,16 +136,16 @@ void Bf16Statistics::add_binade(std::uint16_t amax) const {
 /// none.
 bool Bf16Statistics::find_rules(BlockRun& run, std::size_t blocks, std::uint16_t* which) const {
   FoundRules found = find_rules_bf16(run.x, run.width, blocks, *rule_of_, which);
-  if (found.most >= kNone) {
+  if ((found.any & kUnknown) != 0) {
     std::array<std::uint16_t, kRunElements / 16> amax;
     block_amax_bf16(run.x, run.width, blocks, amax.data());
     for (std::size_t b = 0; b < blocks; ++b)
-      if ((*rule_of_)[amax[b]].load(std::memory_order_acquire) == kUnknown) add_binade(amax[b]);
+      if (entry(amax[b]).load(std::memory_order_acquire) == kUnknown) add_binade(amax[b]);
     found = find_rules_bf16(run.x, run.width, blocks, *rule_of_, which);
   }
   run.normal = found.least >= kBinade;
   run.clips = (found.any & kClips) != 0;
-  return found.most < kNone;
+  return (found.any & kNone) == 0;
 }
 
 std::optional<BlockRunSums> Bf16Statistics::tile(std::span<const std::uint16_t> x,

@@ -39,11 +39,14 @@ class Bf16Statistics {
   // What rule_of_ holds: the number of a rule, and whether the block clips its largest element; or
   static constexpr std::uint16_t kClips = kRuleNumber + 1;
   static constexpr std::uint16_t kZero = 256;        ///< the rule of blocks that hold nothing else
-  static constexpr std::uint16_t kNone = 0xFFFE;     ///< not tabulated
-  static constexpr std::uint16_t kUnknown = 0xFFFF;  ///< not asked for yet
+  static constexpr std::uint16_t kNone = 0x4000;     ///< not tabulated
+  static constexpr std::uint16_t kUnknown = 0x8000;  ///< not asked for yet
 
   Bf16Statistics(const formats::BlockFormat& format, const formats::QuantizeOptions& options,
                  float tensor_amax);
+  [[nodiscard]] std::atomic<std::uint16_t>& entry(std::size_t bits) const {
+    return (*rule_of_)[kTop - bits];
+  }
   bool find_elements();
   void add_binade(std::uint16_t amax) const;
   [[nodiscard]] bool add_rule(std::uint32_t code, float factor, float amax) const;
