@@ -160,4 +160,10 @@ Backward run_backward(const Graph& graph, const Operands& operands, const Forwar
   return Reverse(graph, operands, forward, gradients).run(seeds);
 }
 
+Backward loss_gradients(const Graph& graph, const Forward& clean) {
+  return run_backward(
+      graph, {}, clean,
+      {{graph.logits, cross_entropy_backward(clean.values[graph.logits], graph.targets)}});
+}
+
 }  // namespace assay::simulator

@@ -25,6 +25,9 @@ class GradientOperands {
   virtual void output_gradient(const Graph& graph, std::size_t node, Matrix& dy) const;
 };
 
+/// Of the mean loss of a clean execution.
+[[nodiscard]] Backward loss_gradients(const Graph& graph, const Forward& clean);
+
 /// `seeds`: d loss / d value of some ops (the logits of the loss, or a router's). The operands are
 /// those of the forward execution: the gradient is that of the operations it carried out, with an
 /// identity straight-through estimator at each operand.

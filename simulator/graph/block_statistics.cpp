@@ -35,6 +35,17 @@ void choose_kept(BlockStatistics& s) {
   s.column.resize(first);
 }
 
+/// f(block, its elements of one row, their first column, their number), row after row.
+template <class Grid, class F>
+void for_runs(const Matrix& x, const Grid& grid, const F& f) {
+  for (std::int64_t r = 0; r < x.rows(); ++r) {
+    for (std::int64_t c = 0; c < x.cols(); c += grid.block_cols) {
+      f(static_cast<std::size_t>(grid.block_of(r, c)), &x(r, c), c,
+        std::min<std::int64_t>(grid.block_cols, x.cols() - c));
+    }
+  }
+}
+
 }  // namespace
 
 BlockStatistics block_statistics(const Matrix& x, formats::BlockShape block) {
@@ -48,15 +59,17 @@ BlockStatistics block_statistics(const Matrix& x, formats::BlockShape block) {
   s.block_power.resize(count);
   s.block_size.resize(count);
   s.crest.resize(count);
-  for (std::int64_t r = 0; r < x.rows(); ++r) {
-    for (std::int64_t c = 0; c < x.cols(); ++c) {
-      const auto b = static_cast<std::size_t>(grid.block_of(r, c));
-      // Quantizers read FP32.
-      s.amax[b] = std::max(s.amax[b], static_cast<float>(std::fabs(x(r, c))));
-      s.block_power[b] += static_cast<float>(x(r, c) * x(r, c));
-      s.block_size[b] += 1;
+  for_runs(x, grid, [&](std::size_t b, const double* run, std::int64_t, std::int64_t size) {
+    float amax = s.amax[b];
+    float power = s.block_power[b];
+    for (std::int64_t c = 0; c < size; ++c) {
+      amax = std::max(amax, static_cast<float>(std::fabs(run[c])));  // quantizers read FP32
+      power += static_cast<float>(run[c] * run[c]);
     }
-  }
+    s.amax[b] = amax;
+    s.block_power[b] = power;
+    s.block_size[b] += static_cast<float>(size);
+  });
   std::vector<double> crests;
   std::vector<double> crest(count, 1.0);
   for (std::size_t b = 0; b < count; ++b) {
@@ -82,23 +95,24 @@ BlockStatistics block_statistics(const Matrix& x, formats::BlockShape block) {
   for (const KeptBlock& k : s.kept) next[k.block] = k.first;
   s.rest_amax.assign(static_cast<std::size_t>(x.cols()), 0.0);
   s.rest_power.assign(static_cast<std::size_t>(x.cols()), 0.0);
-  for (std::int64_t r = 0; r < x.rows(); ++r) {
-    for (std::int64_t c = 0; c < x.cols(); ++c) {
-      const auto b = static_cast<std::size_t>(grid.block_of(r, c));
-      if (s.amax[b] == 0) continue;
-      const double ratio = std::fabs(x(r, c)) / s.amax[b];
-      if (s.is_kept[b] != 0) {
-        s.magnitude[next[b]] = static_cast<float>(std::min(1.0, ratio));
-        s.column[next[b]++] = static_cast<std::uint32_t>(c);
-        continue;
+  for_runs(x, grid, [&](std::size_t b, const double* run, std::int64_t first, std::int64_t size) {
+    const double amax = s.amax[b];
+    if (amax == 0) return;
+    if (s.is_kept[b] != 0) {
+      for (std::int64_t c = 0; c < size; ++c) {
+        s.magnitude[next[b]] = static_cast<float>(std::min(1.0, std::fabs(run[c]) / amax));
+        s.column[next[b]++] = static_cast<std::uint32_t>(first + c);
       }
-      s.rest_amax[static_cast<std::size_t>(c)] += static_cast<double>(s.amax[b]) * s.amax[b];
-      s.rest_power[static_cast<std::size_t>(c)] += x(r, c) * x(r, c);
-      const auto bin =
-          ratio >= 1 ? std::size_t{kRatioBins} : static_cast<std::size_t>(ratio * kRatioBins);
-      s.ratios[s.crest[b]][bin] += 1;
+      return;
     }
-  }
+    double* const bins = s.ratios[s.crest[b]].data();
+    for (std::int64_t c = 0; c < size; ++c) {
+      s.rest_amax[static_cast<std::size_t>(first + c)] += amax * amax;
+      s.rest_power[static_cast<std::size_t>(first + c)] += run[c] * run[c];
+      const double ratio = std::fabs(run[c]) / amax;
+      bins[ratio >= 1 ? std::size_t{kRatioBins} : static_cast<std::size_t>(ratio * kRatioBins)] += 1;
+    }
+  });
   for (std::size_t c = 0; c < kCrestClasses; ++c) {
     for (double& v : s.ratios[c]) v /= std::max(1.0, blocks[c]);
   }

@@ -2,6 +2,7 @@
 #pragma once
 // Random words of predictions. Private to them.
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -10,7 +11,13 @@
 
 namespace assay::simulator {
 
-inline constexpr std::size_t kDraws = 16;  ///< of all that is random in a prediction
+inline constexpr std::size_t kSampledTokens = 4096;  ///< on which a recipe's derivative is taken
+
+/// Draws of all that is random in a prediction: 16 for 512 tokens, fewer for more, which say as
+/// much together; at least 4, of which a spread can be told.
+inline std::size_t draws_for(std::size_t tokens) {
+  return std::clamp<std::size_t>(16 * 512 / tokens, 4, 16);
+}
 
 /// Which sample of a group's answer a draw has, and its sign.
 struct Pick {
@@ -62,9 +69,10 @@ class Draws {
   std::size_t n_, u_;
 };
 
-inline double mean(const std::vector<double>& v) {
+template <class T>
+double mean(const std::vector<T>& v) {
   double sum = 0;
-  for (const double x : v) sum += x;
+  for (const T x : v) sum += x;
   return v.empty() ? 0 : sum / static_cast<double>(v.size());
 }
 

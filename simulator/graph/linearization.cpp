@@ -38,7 +38,7 @@ Linearization::Linearization(const Graph& graph, const Forward& clean)
 void Linearization::linear(std::size_t i, const Forward& clean) {
   const GraphNode& node = graph_.nodes[i];
   Point& p = points_[i];
-  p.weight = node.weight.cast<float>();
+  p.weight = node.weight.transpose().cast<float>();
   if (node.source == kNone) return;
   for (std::size_t j = 0; j < i; ++j) {  // gate and up of an expert read the same rows
     const GraphNode& other = graph_.nodes[j];
@@ -82,7 +82,7 @@ void Linearization::attention(std::size_t i, const Forward& clean) {
     }
   }
   p.q = q.cast<float>();
-  p.k = k.cast<float>();
+  p.keys = k.transpose().cast<float>();
 }
 
 void Linearization::top_k(std::size_t i, const Forward& clean) {

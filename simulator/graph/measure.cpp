@@ -3,11 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
+#include <optional>
 #include <set>
 
 #include "simulator/error_figures.h"
-#include "simulator/graph/backward.h"
 #include "simulator/graph/measure_training.h"
 #include "simulator/graph/one_thread.h"
 #include "simulator/graph/thread_clock.h"
@@ -84,21 +83,22 @@ class RecipeGradients : public GradientOperands {
 void measure_gradients(const Graph& graph, const Forward& clean, const Forward& changed,
                        const RecipeOperands& operands, const Recipe& recipe,
                        const ReplayOptions& options, const OperandFilter& filter,
-                       double learning_rate, Measurement& out) {
+                       const MeasureOptions& extra, Measurement& out) {
   const RecipeGradients gradients(recipe, options, filter);
-  const auto seed = [&](const Forward& run) {
-    return std::map<std::size_t, Matrix>{
-        {graph.logits, cross_entropy_backward(run.values[graph.logits], graph.targets)}};
-  };
-  const Backward before = run_backward(graph, {}, clean, seed(clean));
-  const Backward after = run_backward(graph, operands, changed, seed(changed), gradients);
+  const std::optional<Backward> own =
+      extra.clean_gradients != nullptr ? std::nullopt : std::optional(loss_gradients(graph, clean));
+  const Backward& before = own ? *own : *extra.clean_gradients;
+  const Matrix& logits = changed.values[graph.logits];
+  const Backward after =
+      run_backward(graph, operands, changed,
+                   {{graph.logits, cross_entropy_backward(logits, graph.targets)}}, gradients);
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const Matrix& a = before.weights[i];
     const Matrix& b = after.weights[i];
     if (graph.nodes[i].kind != OpKind::linear || a.size() == 0 || a.size() != b.size()) continue;
     out.gradients.push_back(labelled(compare(a, b), graph, i, Role::output_grad));
   }
-  out.training = training_range(graph, after, recipe, options, learning_rate);
+  out.training = training_range(graph, after, recipe, options, extra.learning_rate);
 }
 
 void measure_values(const Graph& graph, const Forward& clean, const Forward& changed,
@@ -162,8 +162,7 @@ Measurement measure(const Graph& graph, const Forward& clean, const Recipe& reci
   out.routers = measure_routers(graph, clean, changed);
   out.loss = measure_loss(graph, clean, changed);
   out.seconds = clock.seconds();
-  measure_gradients(graph, clean, changed, operands, recipe, options, filter, extra.learning_rate,
-                    out);
+  measure_gradients(graph, clean, changed, operands, recipe, options, filter, extra, out);
   out.experts = expert_diversity(graph, changed, operands);
   out.use = utilisation(graph, changed);
   out.all_seconds = clock.seconds();

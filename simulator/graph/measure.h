@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "simulator/graph/backward.h"
 #include "simulator/graph/experts.h"
 #include "simulator/graph/recipe_operands.h"
 #include "simulator/graph/training_range.h"
@@ -68,6 +69,8 @@ struct LossMeasure {
 struct MeasureOptions {
   Products products = Products::exact;
   double learning_rate = 1e-3;  ///< of the updates that are estimated from the gradients
+  /// loss_gradients() of the clean execution, where there is more than one recipe; null: formed.
+  const Backward* clean_gradients = nullptr;
 };
 
 struct Measurement {

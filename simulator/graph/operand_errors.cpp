@@ -13,15 +13,6 @@ std::string block_key(const std::optional<formats::BlockFormat>& f) {
   return f ? fmt::format("{} {}x{}", f->name, f->block.rows, f->block.cols) : "";
 }
 
-/// Equal for formats that round alike.
-std::string key_of(const OperandFormat& f, std::uint64_t seed) {
-  const bool stochastic = f.rounding == formats::RoundingMode::stochastic;
-  return fmt::format("{}|{}|{} {}|{}|{} {}|{}|{}", f.element != nullptr ? f.element->name : "",
-                     block_key(f.block), static_cast<int>(f.rounding), f.random_bits,
-                     static_cast<int>(f.scales), f.hadamard, f.random_signs, block_key(f.reencode),
-                     stochastic ? seed : 0);
-}
-
 OperandError error_of(const Matrix& w, const Matrix& rounded) {
   OperandError out;
   const Matrix d = rounded - w;
@@ -43,6 +34,14 @@ OperandError error_of(const Matrix& w, const Matrix& rounded) {
 
 }  // namespace
 
+std::string rounding_key(const OperandFormat& f, std::uint64_t seed) {
+  const bool stochastic = f.rounding == formats::RoundingMode::stochastic;
+  return fmt::format("{}|{}|{} {}|{}|{} {}|{}|{}", f.element != nullptr ? f.element->name : "",
+                     block_key(f.block), static_cast<int>(f.rounding), f.random_bits,
+                     static_cast<int>(f.scales), f.hadamard, f.random_signs, block_key(f.reencode),
+                     stochastic ? seed : 0);
+}
+
 OperandErrors::OperandErrors(const Graph& graph, const Forward& clean)
     : graph_(graph), clean_(clean) {
   for (const GraphNode& n : graph.nodes) {
@@ -58,11 +57,17 @@ const OperandError& OperandErrors::of(std::size_t node, Role role, const Operand
   const bool weight = role == Role::weight;
   const std::size_t at = weight ? node : n.inputs[0];
   const auto [found, fresh] =
-      errors_.try_emplace({at, (weight ? "w" : "x") + key_of(format, seed)});
+      errors_.try_emplace({at, (weight ? "w" : "x") + rounding_key(format, seed)});
   if (fresh) {
     const Matrix& x = weight ? n.weight : clean_.values[at];
     const std::string& id = weight ? n.weight_name : graph_.nodes[at].id;
-    found->second = error_of(x, quantized_operand(x, format, tensor_seed(seed, id)));
+    OperandError& out = found->second;
+    out = error_of(x, quantized_operand(x, format, tensor_seed(seed, id)));
+    if (!weight) {
+      const Matrix e = out.error.cast<double>();
+      out.with.noalias() = x.transpose() * e;
+      out.square.noalias() = e.transpose() * e;
+    }
   }
   return found->second;
 }

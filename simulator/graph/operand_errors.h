@@ -18,7 +18,11 @@ namespace assay::simulator {
 struct OperandError {
   MatrixF error;             ///< Q(x) - x, as x lies
   PredictedOperand figures;  ///< exact: its gain, NSR and the noise by column, no uncertainty
+  Matrix with, square;       ///< of an input: x^T e and e^T e
 };
+
+/// Equal for formats that round alike.
+[[nodiscard]] std::string rounding_key(const OperandFormat& format, std::uint64_t seed);
 
 class OperandErrors {
  public:

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "simulator/graph/draws.h"
 #include "simulator/graph/one_thread.h"
 #include "simulator/graph/thread_clock.h"
 #include "simulator/hadamard.h"
@@ -59,9 +60,28 @@ Predictor::Predictor(const Graph& graph, const Forward& clean, Responses respons
     : graph_(graph),
       clean_(clean),
       responses_(std::move(responses)),
-      probability_(log_softmax(clean.values[graph.logits]).array().exp().matrix()),
-      linearization_(graph, clean),
-      errors_(graph, clean) {
+      draws_(draws_for(graph.token_count())),
+      sample_(sample_tokens(graph, kSampledTokens)),
+      seen_(restricted(graph, clean, sample_)),
+      linearization_(graph, seen_),
+      errors_(graph, clean),
+      own_(graph, clean),
+      slope_(loss_gradients(graph, clean)) {
+  const Matrix all = log_softmax(clean.values[graph.logits]).array().exp().matrix();
+  const auto curvature = [](const Matrix& p) {
+    return (p.array() * (1 - p.array())).sum() / static_cast<double>(p.rows());
+  };
+  const Matrix seen = gather(all, sample_.rows);
+  probability_ = seen.cast<float>();
+  curvature_ = curvature(all);
+  sampled_curvature_ = curvature(seen);
+  for (const Matrix& v : clean.values) power_.push_back(v.squaredNorm());
+  for (const Matrix& v : seen_.values) sampled_power_.push_back(v.squaredNorm());
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    Matrix& slope = slope_.values[i];  // of an input that is known: d loss / d x = d loss / d y W
+    const bool known = graph.nodes[i].kind == OpKind::linear && errors_.known(i, Role::input);
+    slope = known && slope.size() > 0 ? Matrix(slope * graph.nodes[i].weight) : Matrix();
+  }
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
     const bool counts = graph.nodes[i].kind == OpKind::linear && clean.values[i].rows() > 0;
     columns_.push_back(counts ? columns(i) : Columns{});
@@ -69,7 +89,41 @@ Predictor::Predictor(const Graph& graph, const Forward& clean, Responses respons
   for (const std::size_t top : graph.routers) {
     const GraphNode& n = graph.nodes[top];
     space_.push_back(selection_space(clean.values[n.inputs[0]], n.gate.score, n.gate.bias));
+    stand_ins_.push_back(stand_ins(space_.back(), n.gate.k, sample_));
   }
+  keep_answers();
+}
+
+void Predictor::keep_answers() {
+  const Matrix& logits = clean_.values[graph_.logits];
+  const Matrix slope = cross_entropy_backward(logits, graph_.targets);
+  for (Response& answer : responses_.noise) {
+    gain_loss_.push_back(answer.gain_output.size() > 0
+                             ? slope.cwiseProduct(answer.gain_output.cast<double>()).sum()
+                             : 0.0);
+    auto& means = noise_loss_.emplace_back();
+    for (auto& loss : answer.token_loss) means.push_back(mean(loss));
+    if (answer.gain_output.size() > 0) answer.gain_output = sampled_rows(answer.gain_output);
+    for (MatrixF& m : answer.gain_logits) m = sampled_rows(m);
+  }
+  for (FlipResponse& answer : responses_.flips) {
+    auto& power = flip_power_.emplace_back();
+    auto& along = flip_along_.emplace_back();
+    for (std::int64_t t = 0; t < answer.own_output.rows(); ++t) {
+      power.push_back(answer.own_output.row(t).squaredNorm());
+      along.push_back(
+          static_cast<float>(answer.own_output.row(t).cast<double>().dot(logits.row(t))));
+    }
+    if (answer.own_output.size() > 0) answer.own_output = sampled_rows(answer.own_output);
+  }
+}
+
+MatrixF Predictor::sampled_rows(const MatrixF& x) const {
+  MatrixF y(static_cast<std::int64_t>(sample_.rows.size()), x.cols());
+  for (std::int64_t i = 0; i < y.rows(); ++i) {
+    y.row(i) = x.row(sample_.rows[static_cast<std::size_t>(i)]);
+  }
+  return y;
 }
 
 Predictor::Columns Predictor::columns(std::size_t node) const {
@@ -77,7 +131,7 @@ Predictor::Columns Predictor::columns(std::size_t node) const {
   const Matrix& w = graph_.nodes[node].weight;
   Columns c;
   c.weight = power_shares(w);
-  c.output = clean_.values[node].squaredNorm();
+  c.output = power_[node];
   c.power = c.output > 0 ? x.squaredNorm() * w.squaredNorm() / c.output : 0;
   c.spread = spread_of(w, x.rows());
   return c;
@@ -94,8 +148,13 @@ const BlockStatistics& Predictor::statistics(std::size_t node, const OperandForm
              block_statistics(turned(linear_input(graph_, clean_, node), format), block);
 }
 
-PredictedOperand Predictor::activation(std::size_t node, const OperandFormat& format) {
-  PredictedOperand out = predict_operand(statistics(node, format), format);
+const PredictedOperand& Predictor::activation(std::size_t node, const OperandFormat& format) {
+  const GraphNode& read = graph_.nodes[node];
+  const auto [found, fresh] =
+      activations_.try_emplace({read.inputs[0], read.expert, rounding_key(format, 0)});
+  PredictedOperand& out = found->second;
+  if (!fresh) return out;
+  out = predict_operand(statistics(node, format), format);
   if (format.hadamard == 0 || runs_down(format)) return out;
   // Undoing the transform spreads a group's noise evenly over it.
   const auto n = static_cast<std::size_t>(format.hadamard);
@@ -128,6 +187,8 @@ void Predictor::price(const Recipe& recipe, const ReplayOptions& options, const 
   nsr_.assign(responses_.groups.size(), 0.0);
   gain_.assign(responses_.groups.size(), 1.0);
   shift_ = OperandShift(graph_.nodes.size());
+  weight_error_.assign(graph_.nodes.size(), nullptr);
+  input_error_.assign(graph_.nodes.size(), nullptr);
   known_.assign(responses_.groups.size(), false);
   // Activations, priced once: their place in the list of operands.
   std::map<std::pair<std::size_t, int>, std::size_t> shared;
@@ -145,7 +206,13 @@ void Predictor::price(const Recipe& recipe, const ReplayOptions& options, const 
       known_[g] = errors_.known(node, group.role);
       const OperandError* error =
           known_[g] ? &errors_.of(node, group.role, format, options.seed) : nullptr;
-      if (error != nullptr) (weight ? shift_.weight : shift_.input)[node] = &error->error;
+      if (error != nullptr) (weight ? weight_error_ : input_error_)[node] = error;
+      if (error != nullptr && weight) shift_.weight[node] = &error->error;
+      if (error != nullptr && !weight) {
+        MatrixF& rows = sampled_[error];
+        if (rows.size() == 0) rows = sampled_rows(error->error);
+        shift_.input[node] = &rows;
+      }
       if (weight) {
         out.operands.push_back({n.id, n.weight_name, node, n.expert, group.role, error->figures});
       } else if (const auto [read, fresh] = shared.try_emplace({n.inputs[0], n.expert}, at);
@@ -191,10 +258,10 @@ void Predictor::linears(Prediction& out) const {
     const PredictedOperand& w = *pair.weight;
     const PredictedOperand& x = *pair.activation;
     const Columns& c = columns_[i];
-    const OwnError& own = tangent_.own[i];
+    const OwnError own = own_.of(i, weight_error_[i], input_error_[i]);
     LinearPrediction p;
     p.op = graph_.nodes[i].id;
-    const bool known = shift_.input[i] != nullptr || x.nsr == 0;
+    const bool known = input_error_[i] != nullptr || x.nsr == 0;
     const double from_known =
         c.output > 0 ? (own.power - square(own.along) / c.output) / c.output : 0;
     const double from_activation =

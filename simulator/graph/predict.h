@@ -45,10 +45,12 @@
 #include <string>
 #include <vector>
 
-#include "simulator/graph/operand_errors.h"
+#include "simulator/graph/backward.h"
+#include "simulator/graph/own_errors.h"
 #include "simulator/graph/recipe_operands.h"
 #include "simulator/graph/responses.h"
 #include "simulator/graph/tangent.h"
+#include "simulator/graph/token_sample.h"
 
 namespace assay::simulator {
 
@@ -71,7 +73,7 @@ struct RouterPrediction {
   int layer = -1;
   double noise_sd = 0.0, centred_noise_sd = 0.0;
   double uncertainty = 0.0;  ///< relative, of noise_sd: spread over the samples of noise
-  Matrix covariance;         ///< experts x experts, mean over tokens, of the noise
+  Matrix covariance;         ///< experts x experts, of the noise, mean over tokens of the sample
   double flip_rate = 0.0, flip_uncertainty = 0.0;  ///< uncertainty: one standard error, absolute
   std::vector<double> flip_probability;            ///< by token
   std::vector<double> load;
@@ -142,7 +144,7 @@ class Predictor {
     double spread = 0.0;         ///< relative uncertainty of the activation's part
   };
   const BlockStatistics& statistics(std::size_t node, const OperandFormat& format);
-  PredictedOperand activation(std::size_t node, const OperandFormat& format);
+  const PredictedOperand& activation(std::size_t node, const OperandFormat& format);
   void price(const Recipe& recipe, const ReplayOptions& options, const GroupFilter& filter,
              Prediction& out);
   void linears(Prediction& out) const;
@@ -152,42 +154,71 @@ class Predictor {
                                      const std::vector<double>& rates) const;
   /// Adds the random groups' answer at a router in one draw.
   void add_noise(std::size_t draw, std::size_t router, MatrixF& to) const;
+  /// Reduces the answers to what predictions read of them: per-token matrices to the sample, and
+  /// means over all tokens.
+  void keep_answers();
+  /// The sample's rows of a matrix of all tokens.
+  [[nodiscard]] MatrixF sampled_rows(const MatrixF& x) const;
   void find_output();
   void loss(Prediction& out);
-  /// The parts of the loss that differ from draw to draw; `even`: what every draw has, by token.
+  /// d loss / d operand along the known errors and the gains of activations: over all tokens.
+  [[nodiscard]] double first_order() const;
+  /// The parts of the loss that differ from draw to draw; `even`: what every draw has, by token of
+  /// the sample.
   void draw_losses(Prediction& out, const std::vector<double>& even);
-  /// What a token's own flips do in one draw to its loss, its KL and its final logits: the growth
-  /// of the square of their change and its product with the clean ones.
-  struct TokenFlips {
+  /// What flips in one draw do to loss, KL and final logits: the growth of the square of their
+  /// change and its product with the clean ones.
+  struct FlipSums {
     double loss = 0.0, kl = 0.0, power = 0.0, along = 0.0;
   };
-  [[nodiscard]] TokenFlips token_flips(std::size_t draw, std::size_t token) const;
+  /// Of every flip of a draw by itself, over all tokens.
+  [[nodiscard]] FlipSums flips_alone(std::size_t draw) const;
+  /// What a token's flips do together and with the rest of the error; `row`: of the sample.
+  [[nodiscard]] FlipSums flips_together(std::size_t draw, std::size_t row) const;
+  [[nodiscard]] bool flipped(std::size_t router, std::size_t draw, std::size_t token) const {
+    return flips_[router][draw * graph_.token_count() + token] != 0;
+  }
   void values(Prediction& out) const;
-  /// H of token t's final softmax times d.
-  [[nodiscard]] Eigen::RowVectorXd curved(std::size_t token, const Eigen::RowVectorXd& d) const;
+  /// H of the final softmax of a token of the sample times d.
+  [[nodiscard]] Eigen::RowVectorXf curved(std::size_t row, const Eigen::RowVectorXf& d) const;
   void naive(Prediction& out) const;
   [[nodiscard]] Columns columns(std::size_t node) const;
-  /// m of a router's logits: tokens x experts.
+  /// m of a router's logits: tokens of the sample x experts.
   [[nodiscard]] Matrix shift(const Tangent& tangent, std::size_t router) const;
   [[nodiscard]] bool random(std::size_t group) const { return nsr_[group] > 0 && !known_[group]; }
 
   const Graph& graph_;
   const Forward& clean_;
   Responses responses_;
-  Matrix probability_;  ///< of the final softmax
+  std::size_t draws_;
+  TokenSample sample_;
+  Forward seen_;                    ///< the clean execution of the sample
+  MatrixF probability_;  ///< of its final softmax
+  double curvature_ = 0.0;          ///< mean over all tokens of sum_i p_i (1 - p_i)
+  double sampled_curvature_ = 0.0;  ///< the same over the sample
   Linearization linearization_;
   OperandErrors errors_;
+  OwnErrors own_;
+  Backward slope_;                 ///< of the clean loss; of values only what known inputs need
+  std::vector<double> gain_loss_;  ///< by group: d loss / d gain, first order; of activations
+  std::vector<std::vector<double>> noise_loss_;  ///< [group][sample]: mean over all tokens
+  std::vector<std::vector<float>> flip_power_, flip_along_;  ///< [router][token], of final logits
   std::map<std::tuple<std::size_t, int, std::int64_t, std::int64_t, int>, BlockStatistics>
       statistics_;             ///< of transformed values where the format has a Hadamard transform
+  std::map<std::tuple<std::size_t, int, std::string>, PredictedOperand> activations_;
+  std::vector<double> power_, sampled_power_;  ///< by op: ||y||^2, over all tokens and the sample
   std::vector<Matrix> space_;  ///< by router: its clean selection space
-  std::vector<Columns> columns_;  ///< by op
+  std::vector<StandIns> stand_ins_;  ///< by router
+  std::vector<Columns> columns_;     ///< by op
   // Of the recipe being predicted:
-  std::vector<double> nsr_, gain_;                ///< by group: means over its operands
-  std::vector<bool> known_;                       ///< by group: its rounding error is
-  OperandShift shift_;                            ///< the known errors
-  Tangent tangent_;                               ///< along all of them
-  Matrix output_, curved_;                        ///< m of the final logits, and H m
-  std::vector<std::vector<std::uint8_t>> flips_;  ///< [router][draw * tokens + token]
+  std::vector<double> nsr_, gain_;  ///< by group: means over its operands
+  std::vector<bool> known_;         ///< by group: its rounding error is
+  std::vector<const OperandError*> weight_error_, input_error_;  ///< by op: the known ones
+  std::map<const OperandError*, MatrixF> sampled_;  ///< errors of inputs, rows of the sample
+  OperandShift shift_;                              ///< the known errors, on the sample
+  Tangent tangent_;                                 ///< along all of them
+  MatrixF output_, curved_;  ///< m of the final logits, and H m
+  std::vector<std::vector<std::uint8_t>> flips_;    ///< [router][draw * tokens + token]
   double output_nsr_ = 0.0;  ///< of the final logits, from m and the token's own flips
 };
 

@@ -27,37 +27,60 @@ std::array<double, 5> quantiles_of(std::vector<float>& v, const std::array<doubl
 }  // namespace
 
 void Predictor::find_output() {
-  const Matrix& logits = clean_.values[graph_.logits];
+  const Matrix& logits = seen_.values[graph_.logits];
   const MatrixF& d = tangent_.values[graph_.logits];
-  output_ = d.size() > 0 ? d.cast<double>().eval() : Matrix::Zero(logits.rows(), logits.cols());
+  output_ = d.size() > 0 ? d : MatrixF::Zero(logits.rows(), logits.cols());
   for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
-    if (random(g)) output_ += (gain_[g] - 1) * responses_.noise[g].gain_output.cast<double>();
+    if (random(g)) output_ += static_cast<float>(gain_[g] - 1) * responses_.noise[g].gain_output;
   }
   curved_ = output_.cwiseProduct(probability_);
-  const Eigen::VectorXd mean = curved_.rowwise().sum();
+  const Eigen::VectorXf mean = curved_.rowwise().sum();
   curved_ -= mean.asDiagonal() * probability_;
 }
 
-Eigen::RowVectorXd Predictor::curved(std::size_t token, const Eigen::RowVectorXd& d) const {
-  const auto p = probability_.row(static_cast<std::int64_t>(token));
+Eigen::RowVectorXf Predictor::curved(std::size_t row, const Eigen::RowVectorXf& d) const {
+  const auto p = probability_.row(static_cast<std::int64_t>(row));
   return p.cwiseProduct(d) - p.dot(d) * p;
+}
+
+double Predictor::first_order() const {
+  double sum = 0;
+  for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
+    if (weight_error_[i] != nullptr) {
+      sum += slope_.weights[i].cwiseProduct(weight_error_[i]->error.cast<double>()).sum();
+    }
+    if (input_error_[i] != nullptr) {
+      sum += slope_.values[i].cwiseProduct(input_error_[i]->error.cast<double>()).sum();
+    }
+  }
+  for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
+    if (random(g)) sum += (gain_[g] - 1) * gain_loss_[g];
+  }
+  return sum;
 }
 
 void Predictor::loss(Prediction& out) {
   LossPrediction& p = out.loss;
-  const std::size_t tokens = graph_.token_count();
-  const auto count = static_cast<double>(tokens);
-  std::vector<double> even(tokens, 0.0);  // of every draw
-  for (std::size_t t = 0; t < tokens; ++t) {
-    const auto row = static_cast<std::int64_t>(t);
-    const double first =
-        probability_.row(row).dot(output_.row(row)) - output_(row, graph_.targets[t]);
+  const std::size_t rows = sample_.rows.size();
+  const auto count = static_cast<double>(rows);
+  p.first_order = first_order();
+  std::vector<double> even(rows, 0.0);  // of every draw
+  for (std::size_t i = 0; i < rows; ++i) {
+    const auto row = static_cast<std::int64_t>(i);
+    const auto target = graph_.targets[static_cast<std::size_t>(sample_.rows[i])];
     const double second = curved_.row(row).dot(output_.row(row)) / 2;
-    even[t] = first + second;
-    p.first_order += first / count;
+    even[i] = probability_.row(row).dot(output_.row(row)) - output_(row, target) + second;
     p.kl += second / count;
   }
+  // Tokens that are less certain answer more: all tokens' part from the sample's, in proportion to
+  // the trace of H.
+  if (sampled_curvature_ > 0) p.kl *= curvature_ / sampled_curvature_;
   p.second_order = p.kl;
+  const auto add = [&](double factor, const std::vector<float>& by_token) {
+    for (std::size_t i = 0; i < rows; ++i) {
+      even[i] += factor * by_token[static_cast<std::size_t>(sample_.rows[i])];
+    }
+  };
   for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
     if (nsr_[g] == 0) continue;
     const Response& answer = responses_.noise[g];
@@ -69,17 +92,15 @@ void Predictor::loss(Prediction& out) {
     }
     p.second_order += nsr_[g] * answer.loss_even;
     p.kl += nsr_[g] * answer.kl;
-    for (std::size_t t = 0; t < tokens; ++t) even[t] += nsr_[g] * answer.token_loss_even[t];
+    add(nsr_[g], answer.token_loss_even);
   }
   p.held_kl = p.kl;
   for (std::size_t r = 0; r < out.routers.size(); ++r) {
     const FlipResponse& answer = responses_.flips[r];
     const double rate = out.routers[r].flip_rate;
-    for (std::size_t t = 0; t < tokens; ++t) {
-      p.flips += rate * answer.cross_loss[t] / count;
-      p.kl += rate * answer.cross_kl[t] / count;
-      even[t] += rate * answer.cross_loss[t];
-    }
+    p.flips += rate * mean(answer.cross_loss);
+    p.kl += rate * mean(answer.cross_kl);
+    add(rate, answer.cross_loss);
   }
   draw_losses(out, even);
   p.change = p.first_order + p.second_order + p.flips;
@@ -87,46 +108,55 @@ void Predictor::loss(Prediction& out) {
 
 void Predictor::draw_losses(Prediction& out, const std::vector<double>& even) {
   LossPrediction& p = out.loss;
-  const std::size_t tokens = graph_.token_count();
-  const auto count = static_cast<double>(tokens);
-  const Matrix& logits = clean_.values[graph_.logits];
-  const double signal = logits.squaredNorm();
-  const double power = output_.squaredNorm();
-  const double along = output_.cwiseProduct(logits).sum();
+  const std::size_t rows = sample_.rows.size();
+  const auto count = static_cast<double>(graph_.token_count());
+  const double grown = count / static_cast<double>(rows);  // from the sample to all tokens
+  const double signal = power_[graph_.logits];
+  const Matrix& seen = seen_.values[graph_.logits];
+  const double sampled = sampled_power_[graph_.logits];
+  const double per_signal = sampled > 0 ? 1 / sampled : 0;
+  double power = 0;
+  double along = 0;
+  for (std::int64_t i = 0; i < output_.rows(); ++i) {
+    power += output_.row(i).squaredNorm() * per_signal;
+    along += output_.row(i).cast<double>().dot(seen.row(i)) * per_signal;
+  }
   std::vector<double> change;  // by draw
   std::vector<double> kl;
   std::vector<double> nsr;
-  std::vector<double> noise(tokens);
+  std::vector<double> token(rows);
   std::vector<float> all;
-  all.reserve(tokens * kDraws);
-  for (std::size_t draw = 0; draw < kDraws; ++draw) {
-    std::fill(noise.begin(), noise.end(), 0.0);
+  all.reserve(rows * draws_);
+  for (std::size_t draw = 0; draw < draws_; ++draw) {
+    token = even;
+    double of_noise = 0;
     for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
       if (!random(g)) continue;
       const auto& samples = responses_.noise[g].token_loss;
       const Pick at = pick(g, draw, samples.size());
       const double scale = at.sign * std::sqrt(nsr_[g]);
-      for (std::size_t t = 0; t < tokens; ++t) noise[t] += scale * samples[at.sample][t];
+      of_noise += scale * noise_loss_[g][at.sample];
+      for (std::size_t i = 0; i < rows; ++i) {
+        token[i] += scale * samples[at.sample][static_cast<std::size_t>(sample_.rows[i])];
+      }
     }
-    double of_noise = 0;
-    double of_flips = 0;
-    double kl_of_flips = 0;
-    double flip_power = 0;
-    double flip_along = 0;
-    for (std::size_t t = 0; t < tokens; ++t) {
-      of_noise += noise[t] / count;
-      const TokenFlips f = token_flips(draw, t);
-      of_flips += f.loss / count;
-      kl_of_flips += f.kl / count;
-      flip_power += f.power;
-      flip_along += f.along;
-      all.push_back(static_cast<float>(even[t] + noise[t] + f.loss));
+    FlipSums flips = flips_alone(draw);
+    for (std::size_t i = 0; i < rows; ++i) {
+      const auto t = static_cast<std::size_t>(sample_.rows[i]);
+      const FlipSums together = flips_together(draw, i);
+      flips.loss += grown * together.loss;
+      flips.kl += grown * together.kl;
+      flips.power += grown * together.power;
+      for (std::size_t r = 0; r < flips_.size(); ++r) {
+        if (flipped(r, draw, t)) token[i] += responses_.flips[r].own_loss[t];
+      }
+      all.push_back(static_cast<float>(token[i] + together.loss));
     }
-    p.flips += of_flips / static_cast<double>(kDraws);
-    change.push_back(of_noise + of_flips);
-    kl.push_back(kl_of_flips);
-    const double a = along + flip_along;
-    nsr.push_back(signal > 0 ? (power + flip_power - a * a / signal) / signal : 0);
+    p.flips += flips.loss / count / static_cast<double>(draws_);
+    change.push_back(of_noise + flips.loss / count);
+    kl.push_back(flips.kl / count);
+    const double a = along + (signal > 0 ? flips.along / signal : 0);
+    nsr.push_back(signal > 0 ? power + flips.power / signal - a * a : 0);
   }
   p.kl += mean(kl);
   p.uncertainty = spread(change);
@@ -140,19 +170,34 @@ void Predictor::draw_losses(Prediction& out, const std::vector<double>& even) {
   p.p99 = quantiles[4];
 }
 
-Predictor::TokenFlips Predictor::token_flips(std::size_t draw, std::size_t token) const {
-  TokenFlips out;
-  const auto row = static_cast<std::int64_t>(token);
-  Eigen::RowVectorXd f;
-  double alone = 0;  // sum over routers of f_l^T H f_l
+Predictor::FlipSums Predictor::flips_alone(std::size_t draw) const {
+  FlipSums out;
+  for (std::size_t r = 0; r < flips_.size(); ++r) {
+    const FlipResponse& answer = responses_.flips[r];
+    for (std::size_t t = 0; t < graph_.token_count(); ++t) {
+      if (!flipped(r, draw, t)) continue;
+      out.loss += answer.own_loss[t];
+      out.kl += answer.own_kl[t];
+      out.power += flip_power_[r][t];
+      out.along += flip_along_[r][t];
+    }
+  }
+  return out;
+}
+
+Predictor::FlipSums Predictor::flips_together(std::size_t draw, std::size_t row) const {
+  FlipSums out;
+  const auto i = static_cast<std::int64_t>(row);
+  const auto token = static_cast<std::size_t>(sample_.rows[row]);
+  Eigen::RowVectorXf f;
+  double alone = 0;    // sum over routers of f_l^T H f_l
+  double squares = 0;  // and of |f_l|^2
   int flips = 0;
   for (std::size_t r = 0; r < flips_.size(); ++r) {
-    if (flips_[r][draw * graph_.token_count() + token] == 0) continue;
-    const FlipResponse& answer = responses_.flips[r];
-    out.loss += answer.own_loss[token];
-    out.kl += answer.own_kl[token];
-    const Eigen::RowVectorXd own = answer.own_output.row(row).cast<double>();
-    alone += curved(token, own).dot(own);
+    if (!flipped(r, draw, token)) continue;
+    const Eigen::RowVectorXf own = responses_.flips[r].own_output.row(i);
+    alone += curved(row, own).dot(own);
+    squares += own.squaredNorm();
     if (flips++ == 0) {
       f = own;
     } else {
@@ -160,12 +205,10 @@ Predictor::TokenFlips Predictor::token_flips(std::size_t draw, std::size_t token
     }
   }
   if (flips == 0) return out;
-  double joint = curved_.row(row).dot(f);
-  if (flips > 1) joint += (curved(token, f).dot(f) - alone) / 2;
-  out.loss += joint;
-  out.kl += joint;
-  out.power = f.squaredNorm() + 2 * f.dot(output_.row(row));
-  out.along = f.dot(clean_.values[graph_.logits].row(row));
+  double joint = curved_.row(i).dot(f);
+  if (flips > 1) joint += (curved(row, f).dot(f) - alone) / 2;
+  out.loss = out.kl = joint;
+  out.power = f.squaredNorm() - squares + 2 * f.dot(output_.row(i));
   return out;
 }
 

@@ -36,24 +36,22 @@ void Predictor::naive(Prediction& out) const {
       for (const std::size_t j : n.inputs) {
         const GraphNode& f = graph_.nodes[j];
         if (f.kind == OpKind::linear) {
-          noise += clean_.values[j].squaredNorm() * block_nsr(f.layer, f.tensor_class);
+          noise += power_[j] * block_nsr(f.layer, f.tensor_class);
         } else if (f.kind == OpKind::combine) {
-          noise += clean_.values[j].squaredNorm() * block_nsr(f.layer, TensorClass::expert);
+          noise += power_[j] * block_nsr(f.layer, TensorClass::expert);
         }
       }
-      stream = clean_.values[i].squaredNorm();
+      stream = power_[i];
     } else if (n.kind == OpKind::top_k) {
       const Matrix& s = clean_.values[n.inputs[0]];
       out.routers[r++].white_noise_sd =
-          std::sqrt(noise / stream * s.squaredNorm() / static_cast<double>(s.size()));
+          std::sqrt(noise / stream * power_[n.inputs[0]] / static_cast<double>(s.size()));
     }
   }
   // KL of logits z with white noise of power v: 1/2 v sum_i p_i (1 - p_i), v = NSR mean(z^2).
   const Matrix& z = clean_.values[graph_.logits];
-  const double v = noise / stream * z.squaredNorm() / static_cast<double>(z.size());
-  const double curvature =
-      (probability_.array() * (1 - probability_.array())).sum() / static_cast<double>(z.rows());
-  out.loss.white_kl = v * curvature / 2;
+  const double v = noise / stream * power_[graph_.logits] / static_cast<double>(z.size());
+  out.loss.white_kl = v * curvature_ / 2;
 }
 
 }  // namespace assay::simulator

@@ -9,7 +9,9 @@ Prediction Predictor::with_contributions(const Recipe& recipe, const ReplayOptio
                                          const GroupFilter& filter) {
   const OneThread one;
   Prediction out = predict(recipe, options, filter);
-  const auto tokens = static_cast<double>(graph_.token_count());
+  // As in loss(): from the sample to the mean over all tokens.
+  const double of_tokens = (sampled_curvature_ > 0 ? curvature_ / sampled_curvature_ : 1) /
+                           static_cast<double>(sample_.rows.size());
   std::vector<Matrix> shifts;
   for (std::size_t r = 0; r < graph_.routers.size(); ++r) shifts.push_back(shift(tangent_, r));
   for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
@@ -21,8 +23,8 @@ Prediction Predictor::with_contributions(const Recipe& recipe, const ReplayOptio
     Tangent part;
     if (random(g)) {
       c.kl =
-          nsr_[g] * answer.kl + (gain_[g] - 1) / 2 / tokens *
-                                    answer.gain_output.cast<double>().cwiseProduct(curved_).sum();
+          nsr_[g] * answer.kl + (gain_[g] - 1) / 2 * of_tokens *
+                                    answer.gain_output.cwiseProduct(curved_).cast<double>().sum();
     } else {
       OperandShift own(graph_.nodes.size());
       const bool weight = responses_.groups[g].role == Role::weight;
@@ -31,7 +33,8 @@ Prediction Predictor::with_contributions(const Recipe& recipe, const ReplayOptio
       }
       part = linearization_.along(own);
       const MatrixF& output = part.values[graph_.logits];
-      if (output.size() > 0) c.kl = output.cast<double>().cwiseProduct(curved_).sum() / 2 / tokens;
+      if (output.size() > 0)
+        c.kl = output.cwiseProduct(curved_).cast<double>().sum() / 2 * of_tokens;
     }
     for (std::size_t r = 0; r < graph_.routers.size(); ++r) {
       const MatrixF& logits = random(g) ? answer.gain_logits[r]
@@ -53,17 +56,22 @@ void Predictor::values(Prediction& out) const {
   for (std::size_t w = 0; w < responses_.watched.size(); ++w) {
     const std::size_t i = responses_.watched[w];
     ValuePrediction v{graph_.nodes[i].id, 0.0};
-    const double power = clean_.values[i].squaredNorm();
-    if (power > 0) {
+    const double power = power_[i];
+    const double seen = sampled_power_[i];
+    if (seen > 0) {
       // Of the logits the flips' answers are known with their signs, elsewhere their power.
       const bool logits = i == graph_.logits;
       const MatrixF& d = tangent_.values[i];
       if (logits) {
         v.nsr = output_nsr_;
       } else if (d.size() > 0) {
-        const Matrix m = d.cast<double>();
-        const double along = m.cwiseProduct(clean_.values[i]).sum();
-        v.nsr = (m.squaredNorm() - along * along / power) / power;
+        double along = 0;
+        double square = 0;
+        for (std::int64_t row = 0; row < d.rows(); ++row) {
+          along += d.row(row).cast<double>().dot(seen_.values[i].row(row));
+          square += d.row(row).squaredNorm();
+        }
+        v.nsr = (square - along * along / seen) / seen;
       }
       for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
         if (random(g)) v.nsr += nsr_[g] * responses_.noise[g].value_nsr[w];

@@ -86,7 +86,7 @@ bool flips(const Matrix& logits, const Matrix& space, std::int64_t row, const fl
 
 Matrix Predictor::shift(const Tangent& tangent, std::size_t router) const {
   const std::size_t logits = graph_.nodes[graph_.routers[router]].inputs[0];
-  const Matrix& s = clean_.values[logits];
+  const Matrix& s = seen_.values[logits];
   const MatrixF& d = tangent.values[logits];
   Matrix m = d.size() > 0 ? d.cast<double>().eval() : Matrix::Zero(s.rows(), s.cols());
   for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
@@ -134,7 +134,7 @@ MatrixF Predictor::moved_logits(std::size_t draw, std::size_t r, const MatrixF& 
 
 void Predictor::routers(Prediction& out) {
   flips_.assign(graph_.routers.size(), {});
-  std::vector<std::vector<double>> rates(kDraws);  // [draw][router]
+  std::vector<std::vector<double>> rates(draws_);  // [draw][router]
   for (std::size_t r = 0; r < graph_.routers.size(); ++r) out.routers.push_back(router(r, rates));
 }
 
@@ -145,8 +145,8 @@ RouterPrediction Predictor::router(std::size_t r, std::vector<std::vector<double
   const Matrix& s = clean_.values[node.inputs[0]];
   const std::int64_t experts = s.cols();
   const double all = static_cast<double>(tokens) * node.gate.k;
-  const auto draws = static_cast<double>(kDraws);
-  const MatrixF known = shift(tangent_, r).cast<float>();
+  const auto draws = static_cast<double>(draws_);
+  const MatrixF known = stand_ins_[r].spread(sample_, shift(tangent_, r).cast<float>());
   RouterPrediction p;
   p.op = node.id;
   p.layer = node.layer;
@@ -158,8 +158,8 @@ RouterPrediction Predictor::router(std::size_t r, std::vector<std::vector<double
   std::vector<double> rate;
   std::vector<double> score;
   std::vector<std::uint8_t> chosen(static_cast<std::size_t>(experts));
-  flips_[r].assign(kDraws * tokens, 0);
-  for (std::size_t draw = 0; draw < kDraws; ++draw) {
+  flips_[r].assign(draws_ * tokens, 0);
+  for (std::size_t draw = 0; draw < draws_; ++draw) {
     const MatrixF d = moved_logits(draw, r, known, rates[draw]);
     std::size_t flipped = 0;
     for (std::size_t t = 0; t < tokens; ++t) {
@@ -183,7 +183,8 @@ RouterPrediction Predictor::router(std::size_t r, std::vector<std::vector<double
     const Eigen::VectorXd row_mean = wide.rowwise().mean();
     power.push_back(wide.squaredNorm() / static_cast<double>(s.size()));
     centred.push_back((wide.colwise() - row_mean).squaredNorm() / static_cast<double>(s.size()));
-    p.covariance += wide.transpose() * wide / (static_cast<double>(s.rows()) * draws);
+    const Matrix seen = gather(wide, sample_.rows);
+    p.covariance += seen.transpose() * seen / (static_cast<double>(seen.rows()) * draws);
   }
   p.noise_sd = std::sqrt(mean(power));
   p.centred_noise_sd = std::sqrt(mean(centred));

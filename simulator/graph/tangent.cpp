@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "simulator/graph/tangent.h"
 
+#include <algorithm>
 #include <cmath>
-#include <map>
+#include <utility>
+
+#include "simulator/graph/product.h"
 
 namespace assay::simulator {
 namespace {
+
+constexpr std::int64_t kQueries = 32;  // of attention at a time: their scores stay in cache
 
 /// Turns the pair (i, i + half) of each head by the angle of the row's position.
 void rotate(MatrixF& x, std::int64_t heads, const MatrixF& cosine, const MatrixF& sine) {
@@ -39,13 +44,6 @@ void add_to(MatrixF& sum, const MatrixF& d) {
   }
 }
 
-/// sum of a * b in double: sums over a whole value.
-double product(const MatrixF& a, const MatrixF& b) {
-  double sum = 0;
-  for (std::int64_t r = 0; r < a.rows(); ++r) sum += a.row(r).dot(b.row(r));
-  return sum;
-}
-
 }  // namespace
 
 /// One derivative, op after op.
@@ -54,7 +52,6 @@ class Linearization::Walk {
   Walk(const Linearization& at, const OperandShift& shift)
       : at_(at), shift_(shift), d_gates_(at.graph_.nodes.size()) {
     out_.values.resize(at.graph_.nodes.size());
-    out_.own.resize(at.graph_.nodes.size());
   }
 
   Tangent run() {
@@ -101,29 +98,28 @@ class Linearization::Walk {
   void linear(std::size_t i) {
     const GraphNode& node = at_.graph_.nodes[i];
     const Point& p = at_.points_[i];
-    const MatrixF& y = at_.values_[i];
-    if (y.rows() == 0) return;
+    if (at_.values_[i].rows() == 0) return;
     MatrixF& dy = out_.values[i];
-    const auto through = [&](const MatrixF& dx) {
+    const auto plus = [&](const MatrixF& dx, const MatrixF& transposed) {
       if (dy.size() == 0) {
-        dy.noalias() = dx * p.weight.transpose();
+        dy.resize(dx.rows(), transposed.cols());
+        set_product(rows_of(dy), rows_of(dx), rows_of(transposed));
       } else {
-        dy.noalias() += dx * p.weight.transpose();
+        add_product(rows_of(dy), rows_of(dx), rows_of(transposed));
       }
     };
     if (shift_.weight[i] != nullptr) {
       const MatrixF& x = p.input != kNone ? at_.inputs_[p.input] : clean(i, 0);
-      dy.noalias() = x * shift_.weight[i]->transpose();
+      plus(x, shift_.weight[i]->transpose());
     }
-    if (shift_.input[i] != nullptr) through(*shift_.input[i]);
-    if (dy.size() > 0) out_.own[i] = {product(dy, dy), product(dy, y)};
+    if (shift_.input[i] != nullptr) plus(*shift_.input[i], p.weight);
     const MatrixF& from = d(i, 0);
     if (from.size() == 0) return;
     if (node.source == kNone) {
-      through(from);
+      plus(from, p.weight);
     } else {
       const auto e = static_cast<std::size_t>(node.expert);
-      through(gather_rows(from, at_.routing_[node.routing].rows[e]));
+      plus(gather_rows(from, at_.routing_[node.routing].rows[e]), p.weight);
     }
   }
 
@@ -164,27 +160,38 @@ class Linearization::Walk {
     const float factor = 1 / std::sqrt(static_cast<float>(w));
     MatrixF& dy = out_.values[i];
     dy = MatrixF::Zero(p.q.rows(), p.q.cols());
-    MatrixF ds(n, n);
+    const MatrixF dk_transposed = dk.transpose();
+    MatrixF ds(kQueries, n);
     for (std::int64_t h = 0; h < shape.heads; ++h) {
       const std::int64_t g = h / (shape.heads / shape.kv_heads);
       for (std::int64_t first = 0; first < dy.rows(); first += n) {
-        const auto probability = p.probability[static_cast<std::size_t>(h)].block(first, 0, n, n);
-        auto to = dy.block(first, h * w, n, w);
-        if (dv.size() > 0) to.noalias() += probability * dv.block(first, g * w, n, w);
-        if (dq.size() == 0 && dk.size() == 0) continue;
-        ds.setZero();
-        if (dq.size() > 0) {
-          ds.noalias() += dq.block(first, h * w, n, w) * p.k.block(first, g * w, n, w).transpose();
+        for (std::int64_t t = 0; t < n; t += kQueries) {  // whose keys end with them
+          const std::int64_t queries = std::min(kQueries, n - t);
+          const std::int64_t keys = t + queries;
+          const MatrixF& all = p.probability[static_cast<std::size_t>(h)];
+          const auto probability = part(rows_of(all), first + t, 0, queries, keys);
+          const auto to = part(rows_of(dy), first + t, h * w, queries, w);
+          if (dv.size() > 0) add_product(to, probability, part(rows_of(dv), first, g * w, keys, w));
+          if (dq.size() == 0 && dk.size() == 0) continue;
+          const auto scores = part(rows_of(ds), 0, 0, queries, keys);
+          ds.setZero();
+          if (dq.size() > 0) {
+            add_product(scores, part(rows_of(std::as_const(dq)), first + t, h * w, queries, w),
+                        part(rows_of(p.keys), g * w, first, w, keys));
+          }
+          if (dk.size() > 0) {
+            add_product(scores, part(rows_of(p.q), first + t, h * w, queries, w),
+                        part(rows_of(dk_transposed), g * w, first, w, keys));
+          }
+          for (std::int64_t r = 0; r < queries; ++r) {
+            const auto row = all.row(first + t + r).head(keys).array();
+            auto s = ds.row(r).head(keys).array();
+            const float mean = (row * s).sum();
+            s = row * (s - mean) * factor;
+          }
+          add_product(to, part(rows_of(std::as_const(ds)), 0, 0, queries, keys),
+                      part(rows_of(v), first, g * w, keys, w));
         }
-        if (dk.size() > 0) {
-          ds.noalias() += p.q.block(first, h * w, n, w) * dk.block(first, g * w, n, w).transpose();
-        }
-        for (std::int64_t t = 0; t < n; ++t) {
-          const auto row = probability.row(t).array();
-          const float mean = (row * ds.row(t).array()).sum();
-          ds.row(t) = (row * (ds.row(t).array() - mean) * factor).matrix();
-        }
-        to.noalias() += ds * v.block(first, g * w, n, w);
       }
     }
   }

@@ -14,12 +14,6 @@
 
 namespace assay::simulator {
 
-/// x dW^T + e W^T of one linear alone.
-struct OwnError {
-  double power = 0.0;  ///< its squared norm
-  double along = 0.0;  ///< its product with the clean output
-};
-
 /// By op, of linears: dW (rows x columns of the weight) and e (rows x columns of the input); null:
 /// none.
 struct OperandShift {
@@ -29,7 +23,6 @@ struct OperandShift {
 
 struct Tangent {
   std::vector<MatrixF> values;  ///< by op; empty: no answer
-  std::vector<OwnError> own;    ///< by op; of linears with an error
 };
 
 /// A clean execution, made ready for its derivatives.
@@ -42,10 +35,11 @@ class Linearization {
   /// What the derivative of one op needs; which members depends on its kind.
   struct Point {
     std::size_t input = kNone;         ///< linear: its x, a place of inputs_
-    MatrixF weight;                    ///< linear
+    MatrixF weight;                    ///< linear: W^T
     std::vector<float> norm;           ///< rmsnorm: weight of each column
     std::vector<float> inverse;        ///< rmsnorm: 1 / rms of each row
-    MatrixF q, k, cosine, sine;        ///< attention: rotated, and the rotations by position
+    MatrixF q, cosine, sine;           ///< attention: rotated, and the rotations by position
+    MatrixF keys;                      ///< attention: rotated, transposed
     std::vector<MatrixF> probability;  ///< attention, by head: rows x length
     MatrixF d_gate, d_up;              ///< swiglu
     MatrixF score, slope;              ///< top_k: score, and d score / d logit (softmax: the score)

@@ -130,10 +130,8 @@ TEST(OperandErrors, KnownAreWeightsAndWhatReadsNoLinear) {
 TEST(Tangent, OwnErrorOfALinearIsTheSumOverItsTokens) {
   const Graph g = RandomGraph({}).make();
   const Forward clean = run_forward(g, {});
-  const Errors e(g, clean);
-  OperandShift weights(g.nodes.size());
-  weights.weight = e.shift.weight;
-  const Tangent tangent = Linearization(g, clean).along(weights);
+  OperandErrors errors(g, clean);
+  const OwnErrors own(g, clean);
   for (std::size_t i = 0; i < g.nodes.size(); ++i) {
     if (g.nodes[i].kind != OpKind::linear || clean.values[i].rows() == 0) continue;
     const Matrix x = linear_input(g, clean, i);
@@ -152,9 +150,10 @@ TEST(Tangent, OwnErrorOfALinearIsTheSumOverItsTokens) {
       }
     }
     const auto size = static_cast<double>(power);
-    EXPECT_NEAR(tangent.own[i].power, size, 1e-5 * size) << g.nodes[i].id;
+    const OwnError error = own.of(i, &errors.of(i, Role::weight, nvfp4(), 1), nullptr);
+    EXPECT_NEAR(error.power, size, 1e-5 * size) << g.nodes[i].id;
     // The product cancels: its error is that of sqrt(power) times ||y||.
-    EXPECT_NEAR(tangent.own[i].along, static_cast<double>(along),
+    EXPECT_NEAR(error.along, static_cast<double>(along),
                 1e-5 * std::sqrt(size) * clean.values[i].norm())
         << g.nodes[i].id;
   }
