@@ -23,6 +23,13 @@ void measure_side_by_side(const Graph& graph, const Forward& clean,
                           std::span<const Recipe* const> recipes, const ReplayOptions& options,
                           const MeasureOptions& extra, [[maybe_unused]] int at_once,
                           const RecipeMeasured& done) {
+  if (recipes.empty()) return;
+  Backward gradients;  // of the clean execution: the same for every recipe
+  MeasureOptions shared = extra;
+  if (shared.clean_gradients == nullptr) {
+    gradients = loss_gradients(graph, clean);
+    shared.clean_gradients = &gradients;
+  }
   std::vector<std::exception_ptr> failures(recipes.size());
   std::atomic<std::size_t> next{0};
   std::atomic<bool> failed{false};
@@ -32,7 +39,7 @@ void measure_side_by_side(const Graph& graph, const Forward& clean,
     const std::size_t i = next++;
     if (i >= recipes.size()) break;
     try {
-      Measurement m = measure(graph, clean, *recipes[i], options, {}, extra);
+      Measurement m = measure(graph, clean, *recipes[i], options, {}, shared);
       const std::lock_guard<std::mutex> lock(finishing);
       done(i, std::move(m));
     } catch (...) {
