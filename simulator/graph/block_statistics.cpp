@@ -2,6 +2,7 @@
 #include "simulator/graph/block_statistics.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numeric>
 
@@ -33,6 +34,15 @@ void choose_kept(BlockStatistics& s) {
   }
   s.magnitude.resize(first);
   s.column.resize(first);
+}
+
+/// From the exponent and the first bits of the fraction.
+std::size_t bin_of(double ratio) {
+  constexpr int shift = 52 - kBinBits;
+  constexpr auto first =
+      static_cast<std::int64_t>(std::bit_cast<std::uint64_t>(1.0) >> shift) - kRatioBins;
+  const auto bin = static_cast<std::int64_t>(std::bit_cast<std::uint64_t>(ratio) >> shift) - first;
+  return static_cast<std::size_t>(std::clamp<std::int64_t>(bin, 0, kRatioBins));
 }
 
 /// f(block, its elements of one row, their first column, their number), row after row.
@@ -84,12 +94,12 @@ BlockStatistics block_statistics(const Matrix& x, formats::BlockShape block) {
   for (std::size_t c = 1; c < kCrestClasses && !crests.empty(); ++c) {
     edges.push_back(crests[c * crests.size() / kCrestClasses]);
   }
-  std::vector<double> blocks(kCrestClasses);
+  std::vector<double> weight(kCrestClasses);
   s.ratios.assign(kCrestClasses, std::vector<double>(kRatioBins + 1));
   for (std::size_t b = 0; b < count; ++b) {
     s.crest[b] = static_cast<std::uint8_t>(std::upper_bound(edges.begin(), edges.end(), crest[b]) -
                                            edges.begin());
-    if (s.amax[b] > 0 && s.is_kept[b] == 0) blocks[s.crest[b]] += 1;
+    if (s.is_kept[b] == 0) weight[s.crest[b]] += static_cast<double>(s.amax[b]) * s.amax[b];
   }
   std::vector<std::size_t> next(count, 0);  // where the block's next magnitude goes
   for (const KeptBlock& k : s.kept) next[k.block] = k.first;
@@ -109,12 +119,12 @@ BlockStatistics block_statistics(const Matrix& x, formats::BlockShape block) {
     for (std::int64_t c = 0; c < size; ++c) {
       s.rest_amax[static_cast<std::size_t>(first + c)] += amax * amax;
       s.rest_power[static_cast<std::size_t>(first + c)] += run[c] * run[c];
-      const double ratio = std::fabs(run[c]) / amax;
-      bins[ratio >= 1 ? std::size_t{kRatioBins} : static_cast<std::size_t>(ratio * kRatioBins)] += 1;
+      bins[bin_of(std::fabs(run[c]) / amax)] += amax * amax;
     }
   });
   for (std::size_t c = 0; c < kCrestClasses; ++c) {
-    for (double& v : s.ratios[c]) v /= std::max(1.0, blocks[c]);
+    if (weight[c] <= 0) continue;
+    for (double& v : s.ratios[c]) v /= weight[c];
   }
   return s;
 }

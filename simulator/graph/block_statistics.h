@@ -27,6 +27,7 @@
 // for a format and a block size); of the former times what that table is wrong by on the kept
 // blocks.
 
+#include <cmath>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -37,7 +38,11 @@
 
 namespace assay::simulator {
 
-inline constexpr int kRatioBins = 96;    ///< of |x| / amax over [0, 1); one more holds exactly 1
+/// Bins of |x| / amax below 1: 32 to an octave, as a block with one large element has its others
+/// far below it, and elements of a floating-point format err in proportion. Ten octaves: what is
+/// below has a millionth of the amax's square, and is in the first. One more bin holds exactly 1.
+inline constexpr int kRatioBins = 320;
+inline constexpr int kBinBits = 5;       ///< 2^5 bins to an octave
 inline constexpr int kCrestClasses = 6;  ///< of amax / rms, by quantile
 inline constexpr std::int64_t kKeptElements = 16384;
 
@@ -61,10 +66,17 @@ struct BlockStatistics {
   mutable const formats::FormatSpec* least_squares_of = nullptr;
   std::vector<double> rest_amax;   ///< [column]: sum of amax^2 over elements not kept
   std::vector<double> rest_power;  ///< [column]: sum of x^2 over elements not kept
-  /// [class][bin], of blocks not kept: mean count per block of |x|/amax in [bin, bin + 1) /
-  /// kRatioBins; the last bin: 1.
+  /// [class][bin], of blocks not kept: count per block of |x|/amax from ratio_edge(bin) to the next
+  /// (the last bin: 1), a mean weighted by amax^2, as a block's error is.
   std::vector<std::vector<double>> ratios;
 };
+
+/// Where a bin begins.
+[[nodiscard]] inline double ratio_edge(int bin) {
+  if (bin == 0) return 0;
+  const int octave = (bin >> kBinBits) - (kRatioBins >> kBinBits);
+  return std::ldexp(1 + static_cast<double>(bin & ((1 << kBinBits) - 1)) / (1 << kBinBits), octave);
+}
 
 [[nodiscard]] BlockStatistics block_statistics(const Matrix& x, formats::BlockShape block);
 

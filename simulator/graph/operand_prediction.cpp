@@ -21,7 +21,7 @@ namespace assay::simulator {
 namespace {
 
 constexpr int kSteps = 128;  // of t to an octave
-constexpr int kPoints = 16;  // of r inside a bin
+constexpr int kPoints = 8;   // of r inside a bin
 
 /// F and G of one t, by bin of r.
 struct Row {
@@ -33,8 +33,10 @@ Row make_row(const std::vector<double>& values, bool stochastic, double t) {
   for (int bin = 0; bin <= kRatioBins; ++bin) {
     double noise = 0;
     double cross = 0;
+    const double first = ratio_edge(bin);
+    const double width = bin == kRatioBins ? 0 : ratio_edge(bin + 1) - first;
     for (int j = 0; j < kPoints; ++j) {
-      const double r = bin == kRatioBins ? 1 : (bin + (j + 0.5) / kPoints) / kRatioBins;
+      const double r = first + width * (j + 0.5) / kPoints;
       const double u = r / t;
       const auto above = std::upper_bound(values.begin(), values.end(), u);
       const double low = above == values.begin() ? values.front() : *(above - 1);
@@ -104,7 +106,7 @@ std::pair<double, double> by_rule(const BlockStatistics& s, const OperandFormat&
       double r2 = 0;
       const auto& ratios = s.ratios[s.crest[b]];
       for (int bin = 0; bin <= kRatioBins; ++bin) {
-        const double r = bin == kRatioBins ? 1 : (bin + 0.5) / kRatioBins;
+        const double r = bin == kRatioBins ? 1 : (ratio_edge(bin) + ratio_edge(bin + 1)) / 2;
         r2 += ratios[static_cast<std::size_t>(bin)] * r * r;
       }
       noise += a2 * r2;

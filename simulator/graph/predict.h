@@ -193,7 +193,7 @@ class Predictor {
   std::size_t draws_;
   TokenSample sample_;
   Forward seen_;                    ///< the clean execution of the sample
-  MatrixF probability_;  ///< of its final softmax
+  MatrixF probability_;             ///< of its final softmax
   double curvature_ = 0.0;          ///< mean over all tokens of sum_i p_i (1 - p_i)
   double sampled_curvature_ = 0.0;  ///< the same over the sample
   Linearization linearization_;
@@ -204,12 +204,12 @@ class Predictor {
   std::vector<std::vector<double>> noise_loss_;  ///< [group][sample]: mean over all tokens
   std::vector<std::vector<float>> flip_power_, flip_along_;  ///< [router][token], of final logits
   std::map<std::tuple<std::size_t, int, std::int64_t, std::int64_t, int>, BlockStatistics>
-      statistics_;             ///< of transformed values where the format has a Hadamard transform
+      statistics_;  ///< of transformed values where the format has a Hadamard transform
   std::map<std::tuple<std::size_t, int, std::string>, PredictedOperand> activations_;
   std::vector<double> power_, sampled_power_;  ///< by op: ||y||^2, over all tokens and the sample
-  std::vector<Matrix> space_;  ///< by router: its clean selection space
-  std::vector<StandIns> stand_ins_;  ///< by router
-  std::vector<Columns> columns_;     ///< by op
+  std::vector<Matrix> space_;                  ///< by router: its clean selection space
+  std::vector<StandIns> stand_ins_;            ///< by router
+  std::vector<Columns> columns_;               ///< by op
   // Of the recipe being predicted:
   std::vector<double> nsr_, gain_;  ///< by group: means over its operands
   std::vector<bool> known_;         ///< by group: its rounding error is
@@ -217,7 +217,7 @@ class Predictor {
   std::map<const OperandError*, MatrixF> sampled_;  ///< errors of inputs, rows of the sample
   OperandShift shift_;                              ///< the known errors, on the sample
   Tangent tangent_;                                 ///< along all of them
-  MatrixF output_, curved_;  ///< m of the final logits, and H m
+  MatrixF output_, curved_;                         ///< m of the final logits, and H m
   std::vector<std::vector<std::uint8_t>> flips_;    ///< [router][draw * tokens + token]
   double output_nsr_ = 0.0;  ///< of the final logits, from m and the token's own flips
 };
