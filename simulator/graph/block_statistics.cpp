@@ -15,9 +15,17 @@ namespace {
 void choose_kept(BlockStatistics& s) {
   std::vector<std::size_t> order(s.amax.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return s.block_power[a] > s.block_power[b];
-  });
+  const auto before = [&](std::size_t a, std::size_t b) {
+    return s.block_power[a] != s.block_power[b] ? s.block_power[a] > s.block_power[b] : a < b;
+  };
+  if (order.empty()) return;
+  // More than this many the budget does not hold, whatever their sizes.
+  const float smallest = *std::min_element(s.block_size.begin(), s.block_size.end());
+  const std::size_t most = std::min(
+      order.size(), static_cast<std::size_t>(static_cast<float>(kKeptElements) / smallest) + 1);
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(most), order.end(),
+                    before);
+  order.resize(most);
   s.is_kept.assign(s.amax.size(), 0);
   std::size_t elements = 0;
   for (const std::size_t b : order) {
@@ -89,10 +97,11 @@ BlockStatistics block_statistics(const Matrix& x, formats::BlockShape block) {
     crests.push_back(crest[b]);
   }
   choose_kept(s);
-  std::sort(crests.begin(), crests.end());
   std::vector<double> edges;
   for (std::size_t c = 1; c < kCrestClasses && !crests.empty(); ++c) {
-    edges.push_back(crests[c * crests.size() / kCrestClasses]);
+    const auto at = crests.begin() + static_cast<std::ptrdiff_t>(c * crests.size() / kCrestClasses);
+    std::nth_element(crests.begin(), at, crests.end());
+    edges.push_back(*at);
   }
   std::vector<double> weight(kCrestClasses);
   s.ratios.assign(kCrestClasses, std::vector<double>(kRatioBins + 1));

@@ -152,6 +152,8 @@ class Predictor {
   RouterPrediction router(std::size_t r, std::vector<std::vector<double>>& rates);
   [[nodiscard]] MatrixF moved_logits(std::size_t draw, std::size_t r, const MatrixF& known,
                                      const std::vector<double>& rates) const;
+  /// Size of a logit's second order, of all groups together.
+  [[nodiscard]] double second_order_sd(std::size_t router) const;
   /// Adds the random groups' answer at a router in one draw.
   void add_noise(std::size_t draw, std::size_t router, MatrixF& to) const;
   /// Reduces the answers to what predictions read of them: per-token matrices to the sample, and

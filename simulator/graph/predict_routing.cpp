@@ -105,15 +105,20 @@ void Predictor::add_noise(std::size_t draw, std::size_t router, MatrixF& to) con
   }
 }
 
+double Predictor::second_order_sd(std::size_t router) const {
+  double sd = 0;
+  for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
+    sd += nsr_[g] * std::sqrt(responses_.noise[g].curved_power[router]);
+  }
+  return sd;
+}
+
 /// How the logits of router r have moved in one draw; `rates`: of its flips, by earlier router.
 MatrixF Predictor::moved_logits(std::size_t draw, std::size_t r, const MatrixF& known,
                                 const std::vector<double>& rates) const {
   MatrixF d = known;
   add_noise(draw, r, d);
-  double curved = 0;  // standard deviation of the second order of all groups together
-  for (std::size_t g = 0; g < responses_.groups.size(); ++g) {
-    curved += nsr_[g] * std::sqrt(responses_.noise[g].curved_power[r]);
-  }
+  const double curved = second_order_sd(r);
   const std::size_t tokens = graph_.token_count();
   Draws words(draw * graph_.routers.size() + r);
   for (std::size_t t = 0; t < tokens; ++t) {
@@ -188,9 +193,19 @@ RouterPrediction Predictor::router(std::size_t r, std::vector<std::vector<double
   }
   p.noise_sd = std::sqrt(mean(power));
   p.centred_noise_sd = std::sqrt(mean(centred));
-  if (p.noise_sd > 0) p.uncertainty = spread(power) / (2 * mean(power));
   p.flip_rate = mean(rate);
   p.flip_uncertainty = spread(rate);
+  if (p.noise_sd > 0) {
+    // The draws' spread, and the second order c, which is known by its size alone: |m + c| is
+    // |m| (1 + <m, c> / |m|^2 + ...). One rounding of the weights is behind all tokens, so that of
+    // the directions of m and c only as many count as independent as the noise has among experts,
+    // (tr C)^2 / tr C^2: <m, c> is about |m| |c| over the root of that. Flips go with the noise.
+    const double trace = p.covariance.trace();
+    const double directions = trace * trace / p.covariance.squaredNorm();
+    const double second = second_order_sd(r) / p.noise_sd / std::sqrt(directions);
+    p.uncertainty = std::hypot(spread(power) / (2 * mean(power)), second);
+    p.flip_uncertainty = std::hypot(p.flip_uncertainty, second * p.flip_rate);
+  }
   for (std::size_t e = 0; e < p.load.size(); ++e) {
     const double clean = static_cast<double>(clean_.routing[top].rows[e].size()) / all;
     p.load_shift += std::fabs(p.load[e] - clean) / 2;
