@@ -128,7 +128,8 @@ BlockStatistics block_statistics(const Matrix& x, formats::BlockShape block) {
     for (std::int64_t c = 0; c < size; ++c) {
       s.rest_amax[static_cast<std::size_t>(first + c)] += amax * amax;
       s.rest_power[static_cast<std::size_t>(first + c)] += run[c] * run[c];
-      bins[bin_of(std::fabs(run[c]) / amax)] += amax * amax;
+      // In FP32 as the quantizers read it: the largest is 1 exactly, and rounds as no other does.
+      bins[bin_of(std::fabs(static_cast<float>(run[c])) / amax)] += amax * amax;
     }
   });
   for (std::size_t c = 0; c < kCrestClasses; ++c) {

@@ -20,7 +20,9 @@
 namespace assay::simulator {
 namespace {
 
-constexpr int kSteps = 128;  // of t to an octave
+constexpr int kFine = 4096;  // steps of t to an octave: where blocks have few of them,
+constexpr int kSteps = 128;  // and else
+constexpr std::size_t kFew = 32;
 constexpr int kPoints = 8;   // of r inside a bin
 
 /// F and G of one t, by bin of r.
@@ -66,7 +68,7 @@ const Row& row_of(const formats::FormatSpec& element, bool stochastic, int step)
   if (row.noise.empty()) {
     auto& v = values[element.name];
     if (v.empty()) v = positive_values(element);
-    row = make_row(v, stochastic, std::exp2(static_cast<double>(step) / kSteps));
+    row = make_row(v, stochastic, std::exp2(static_cast<double>(step) / kFine));
   }
   return row;
 }
@@ -91,12 +93,30 @@ std::vector<double> scale_ratios(const BlockStatistics& s, const OperandFormat& 
   return t;
 }
 
+/// Step of t, of kFine to an octave -> sum of amax^2 by class.
+using WeightsByStep = std::map<int, std::vector<double>>;
+
+WeightsByStep coarser(const WeightsByStep& fine) {
+  WeightsByStep out;
+  constexpr int width = kFine / kSteps;
+  for (const auto& [step, w] : fine) {
+    auto& to = out[static_cast<int>(std::lround(static_cast<double>(step) / width)) * width];
+    to.resize(kCrestClasses);
+    for (std::size_t c = 0; c < kCrestClasses; ++c) to[c] += w[c];
+  }
+  return out;
+}
+
 /// Sums over the blocks that are not kept of noise and cross term.
 std::pair<double, double> by_rule(const BlockStatistics& s, const OperandFormat& format,
                                   const std::vector<double>& t) {
   const formats::FormatSpec& element = format.block ? *format.block->element : *format.element;
   const bool stochastic = format.rounding == formats::RoundingMode::stochastic;
-  std::map<int, std::vector<double>> weight;  // step of t -> sum of amax^2 by class
+  WeightsByStep weight;
+  int step = kFine;  // to an octave
+  const auto step_of = [&](double scale) {
+    return static_cast<int>(std::lround(std::log2(scale) * step)) * (kFine / step);
+  };
   double noise = 0;
   double cross = 0;
   for (std::size_t b = 0; b < t.size(); ++b) {
@@ -113,9 +133,13 @@ std::pair<double, double> by_rule(const BlockStatistics& s, const OperandFormat&
       cross -= a2 * r2;
       continue;
     }
-    auto& w = weight[static_cast<int>(std::lround(std::log2(t[b]) * kSteps))];
+    auto& w = weight[step_of(t[b])];
     if (w.empty()) w.resize(kCrestClasses);
     w[s.crest[b]] += a2;
+    if (step == kFine && weight.size() > kFew) {
+      step = kSteps;
+      weight = coarser(weight);
+    }
   }
   std::vector<double> mixed(kRatioBins + 1);
   for (const auto& [step, w] : weight) {
