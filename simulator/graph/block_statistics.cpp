@@ -119,7 +119,7 @@ BlockStatistics block_statistics(const Matrix& x, formats::BlockShape block) {
     if (amax == 0) return;
     if (s.is_kept[b] != 0) {
       for (std::int64_t c = 0; c < size; ++c) {
-        s.magnitude[next[b]] = static_cast<float>(std::min(1.0, std::fabs(run[c]) / amax));
+        s.magnitude[next[b]] = static_cast<float>(std::min(1.0, std::fabs(static_cast<float>(run[c])) / amax));
         s.column[next[b]++] = static_cast<std::uint32_t>(first + c);
       }
       return;

@@ -23,7 +23,7 @@ namespace {
 constexpr int kFine = 4096;  // steps of t to an octave: where blocks have few of them,
 constexpr int kSteps = 128;  // and else
 constexpr std::size_t kFew = 32;
-constexpr int kPoints = 8;   // of r inside a bin
+constexpr int kPoints = 8;  // of r inside a bin
 
 /// F and G of one t, by bin of r.
 struct Row {

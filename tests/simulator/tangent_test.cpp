@@ -10,7 +10,7 @@
 
 #include "formats/presets.h"
 #include "simulator/graph/measure.h"
-#include "simulator/graph/operand_errors.h"
+#include "simulator/graph/own_errors.h"
 #include "simulator/graph/predict.h"
 #include "tests/simulator/random_graph.h"
 
@@ -126,36 +126,47 @@ TEST(OperandErrors, KnownAreWeightsAndWhatReadsNoLinear) {
   EXPECT_EQ(inputs, 3U);  // q, k and v of the first layer
 }
 
-// sum over tokens of |dW x|^2, by the definition: element by element, in long double.
-TEST(Tangent, OwnErrorOfALinearIsTheSumOverItsTokens) {
-  const Graph g = RandomGraph({}).make();
-  const Forward clean = run_forward(g, {});
-  OperandErrors errors(g, clean);
-  const OwnErrors own(g, clean);
-  for (std::size_t i = 0; i < g.nodes.size(); ++i) {
-    if (g.nodes[i].kind != OpKind::linear || clean.values[i].rows() == 0) continue;
-    const Matrix x = linear_input(g, clean, i);
-    const Matrix& w = g.nodes[i].weight;
-    const Matrix rounded = quantized_operand(w, nvfp4(), 1);
-    long double power = 0;
-    long double along = 0;
-    for (std::int64_t t = 0; t < x.rows(); ++t) {
-      for (std::int64_t r = 0; r < w.rows(); ++r) {
-        long double sum = 0;
-        for (std::int64_t c = 0; c < w.cols(); ++c) {
-          sum += static_cast<long double>(x(t, c)) * (rounded(r, c) - w(r, c));
+// |x dW^T + e W^T|^2 and its product with y, by the definition: element by element, in long double.
+// More rows than columns (squares of x) and fewer (products with x); with and without e.
+TEST(OwnErrors, AreTheSumsOverTokens) {
+  for (const int sequences : {1, 16}) {
+    const Graph g = RandomGraph({.sequences = sequences}).make();
+    const Forward clean = run_forward(g, {});
+    OperandErrors errors(g, clean);
+    const OwnErrors own(g, clean);
+    int inputs = 0;
+    for (std::size_t i = 0; i < g.nodes.size(); ++i) {
+      if (g.nodes[i].kind != OpKind::linear || clean.values[i].rows() == 0) continue;
+      const OperandError& weight = errors.of(i, Role::weight, nvfp4(), 1);
+      const OperandError* input =
+          errors.known(i, Role::input) ? &errors.of(i, Role::input, nvfp4(), 1) : nullptr;
+      inputs += input != nullptr ? 1 : 0;
+      const Matrix x = linear_input(g, clean, i);
+      const Matrix& w = g.nodes[i].weight;
+      for (const OperandError* e : {static_cast<const OperandError*>(nullptr), input}) {
+        long double power = 0;
+        long double along = 0;
+        for (std::int64_t t = 0; t < x.rows(); ++t) {
+          for (std::int64_t r = 0; r < w.rows(); ++r) {
+            long double sum = 0;
+            for (std::int64_t c = 0; c < w.cols(); ++c) {
+              sum += static_cast<long double>(x(t, c)) * weight.error(r, c);
+              if (e != nullptr) sum += static_cast<long double>(e->error(t, c)) * w(r, c);
+            }
+            power += sum * sum;
+            along += sum * clean.values[i](t, r);
+          }
         }
-        power += sum * sum;
-        along += sum * clean.values[i](t, r);
+        const auto size = static_cast<double>(power);
+        const OwnError got = own.of(i, &weight, e);
+        EXPECT_NEAR(got.power, size, 1e-9 * size) << g.nodes[i].id;
+        // The product cancels: its error is that of sqrt(power) times ||y||.
+        EXPECT_NEAR(got.along, static_cast<double>(along),
+                    1e-9 * std::sqrt(size) * clean.values[i].norm())
+            << g.nodes[i].id;
       }
     }
-    const auto size = static_cast<double>(power);
-    const OwnError error = own.of(i, &errors.of(i, Role::weight, nvfp4(), 1), nullptr);
-    EXPECT_NEAR(error.power, size, 1e-5 * size) << g.nodes[i].id;
-    // The product cancels: its error is that of sqrt(power) times ||y||.
-    EXPECT_NEAR(error.along, static_cast<double>(along),
-                1e-5 * std::sqrt(size) * clean.values[i].norm())
-        << g.nodes[i].id;
+    EXPECT_EQ(inputs, 3);
   }
 }
 

@@ -35,6 +35,7 @@ from train_text import batch_of, cross_entropy, learning_rate, read_text  # noqa
 
 KEPT = {"weight", "norm_weight", "router_bias", "tokens", "targets", "router_choice", "router_logits"}
 PRESETS = {
+    "pystdlib": Config(),  # of simulator/recordings/pystdlib-moe
     "softmax": Config(layers=4, width=64, heads=4, experts=8, expert_width=32, top_k=2),
     "sigmoid": Config(layers=3, width=96, heads=6, kv_heads=2, experts=12, expert_width=32, top_k=3,
                       score="sigmoid", selection_bias=True),
