@@ -23,8 +23,8 @@ class Journal {
   /// Starts a journal, or with `resume` goes on with the one that is there, if it is: `read` is
   /// called with each of its whole lines after the first. `key` names the run: what is read,
   /// recipes, options and program. A last line without its end is cut off. Throws InputError for a
-  /// journal of another run, for a line that is not JSON or that `read` throws on, and for a
-  /// journal that exists where `resume` is not said; OutputError.
+  /// journal of another run and for what is no journal, for a line that is not JSON or that `read`
+  /// throws on, and for a journal that exists where `resume` is not said; OutputError.
   Journal(const std::filesystem::path& path, const Kind& kind, const std::string& key, bool resume,
           const std::function<void(const Json&)>& read);
   ~Journal();
@@ -35,12 +35,16 @@ class Journal {
   void append(const Json& line);
 
  private:
+  void write(const std::string& text);
+
   std::filesystem::path path_;
   int descriptor_ = -1;
 };
 
-/// When the files at `path` were last written, JSON aside, of which a key has the content: what was
-/// found in others is not gone on with.
-[[nodiscard]] std::string written(const std::filesystem::path& path);
+/// When the files at `path` were last written: what was found in others is not gone on with. Aside
+/// from JSON, of which a key has the content, and from the journal, should it lie there, with its
+/// FILE.responses.
+[[nodiscard]] std::string written(const std::filesystem::path& path,
+                                  const std::filesystem::path& journal);
 
 }  // namespace assay::tools

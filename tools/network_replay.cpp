@@ -20,7 +20,7 @@ namespace {
 
 std::string key_of(const NetworkReplay& r, const simulator::Recording& recording) {
   std::string text =
-      r.program + "\n" + simulator::to_json(recording.header()) + written(r.recording) +
+      r.program + "\n" + simulator::to_json(recording.header()) + written(r.recording, r.journal) +
       fmt::format("\n{} {} {} {} {} {} {}\n", r.options.seed, r.options.step, r.predict, r.measure,
                   r.samples, static_cast<int>(r.extra.products), r.extra.learning_rate);
   for (const std::string& recipe : r.recipe_texts) text += recipe + "\n";
@@ -130,13 +130,15 @@ class Replay {
       left.push_back(i);
       recipes.push_back(&replay_.recipes[i]);
     }
+    // No more run at once than are left.
+    const int at_once = std::min(at_once_, std::max(1, static_cast<int>(left.size())));
     simulator::measure_side_by_side(network_.graph(), network_.clean(), recipes, replay_.options,
-                                    replay_.extra, at_once_,
+                                    replay_.extra, at_once,
                                     [&](std::size_t k, simulator::Measurement measurement) {
                                       analysis::Forecast part;
                                       part.recipe = recipes[k]->name;
                                       part.measured = std::move(measurement);
-                                      part.at_once = at_once_;
+                                      part.at_once = at_once;
                                       journal_.add(left[k], std::move(part));
                                       progress_->advance(costs_.measurement);
                                     });

@@ -25,7 +25,7 @@ using simulator::Operand;
 using simulator::OperandSource;
 
 std::string key_of(const OperandRun& run, const OperandSource& source) {
-  std::string text = run.program + "\n" + source.identity() + written(run.path) +
+  std::string text = run.program + "\n" + source.identity() + written(run.path, run.journal) +
                      fmt::format("\n{} {}\n", run.options.seed, run.options.step);
   for (const std::string& recipe : run.recipe_texts) text += recipe + "\n";
   return proptests::sha256(text);

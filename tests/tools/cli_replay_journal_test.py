@@ -90,6 +90,33 @@ class Journal(CliTest):
             self.assertSameFigures(self.report(*self.MEASURE, "--journal", torn, "--resume"), want)
             self.assertEqual(len(self.lines(torn)), 3)
 
+    def test_one_that_is_left_is_measured_alone(self):
+        journal = self.folder / "journal"
+        whole = self.report(*self.MEASURE, "--journal", journal, "--jobs", 2)
+        self.file("journal", b"".join(journal.read_bytes().splitlines(keepends=True)[:2]))
+        self.assertSameFigures(self.report(*self.MEASURE, "--journal", journal, "--resume", "--jobs", 2), whole)
+        self.assertEqual([line["forecast"]["measured"]["at_once"] for line in self.lines(journal)[1:]], [2, 1])
+
+    def test_in_the_folder_of_the_recording(self):
+        copy = self.folder / "recording"
+        shutil.copytree(SMALL, copy)
+        for kind in ("--measure", "--operands"):
+            arguments = (copy, "--recipe", "nvfp4", kind, "--journal", copy / f"journal{kind}")
+            self.assertEqual(replay(*arguments).returncode, 0)
+            before = (copy / f"journal{kind}").read_bytes()
+            r = replay(*arguments, "--resume")
+            self.assertEqual(r.returncode, 0, r.stderr)
+            self.assertEqual((copy / f"journal{kind}").read_bytes(), before)
+            (copy / f"journal{kind}").unlink()
+
+    def test_what_is_no_journal_stays_as_it_is(self):
+        measured = (SMALL, "--recipe", "bf16", "--measure")
+        for content in (b"notes without an end of line", b"notes\n", b'{"assay_network_journal":1,"run":"of another'):
+            notes = self.file("notes", content)
+            self.refused("no journal of assay replay --predict", *measured, "--journal", notes, "--resume")
+            self.assertEqual(notes.read_bytes(), content)
+        self.refused("no journal of assay replay --predict", *measured, "--journal", self.folder, "--resume")
+
     def test_a_damaged_pass_is_made_again(self):
         journal = self.folder / "journal"
         kept = self.folder / "journal.responses"
