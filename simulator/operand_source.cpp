@@ -132,8 +132,9 @@ class RecordedOperands final : public OperandSource {
     const std::uint64_t at = w.begin + from;
     if (mapped_tensor_ == &w) {
       // A mapping has no pages beyond the file's end. (What is cut off between this line and the
-      // last look at the bytes still ends the program.)
-      if (std::filesystem::file_size(w.file) < at + size)
+      // last look at the bytes still ends the program.) A file without a name any more has them.
+      std::error_code unnamed;
+      if (std::filesystem::file_size(w.file, unnamed) < at + size && !unnamed)
         throw InputError("cannot read " + w.file.string() +
                          ": it was truncated while it was read.");
       return mapped_bytes_.subspan(from, size);

@@ -341,8 +341,8 @@ TEST(OperandAudit, ANanAmongBf16IsNamedByItsPlace) {
   }
 }
 
-TEST(OperandAudit, AFileCutOffWhileItIsReadIsSaid) {
-  const ScratchFolder folder;
+/// A recording of one BF16 weight; returns its elements.
+std::vector<std::uint16_t> put_weight(const ScratchFolder& folder) {
   folder.put("recording.json", R"({"schema": "assay-recording", "version": 1, "name": "cut",
       "training_step": 0, "token_sampling": "",
       "provenance": {"text": "", "licence": "CC0-1.0", "facts": {}},
@@ -350,13 +350,19 @@ TEST(OperandAudit, AFileCutOffWhileItIsReadIsSaid) {
                "tensors": {"weight": "w"}}],
       "tensors": [{"name": "w", "role": "weight", "dtype": "BF16", "shape": [64, 1056],
                    "shards": [{"file": "w.safetensors"}]}]})");
-  const auto bits = bf16_values(64 * 1056, 0);
+  auto bits = bf16_values(64 * 1056, 0);
   {
     const std::vector<SafetensorsSpec> specs{{"w", Dtype::bf16, {64, 1056}}};
     SafetensorsWriter writer(folder / "w.safetensors", specs);
     writer.write(std::as_bytes(std::span(bits)));
     writer.commit();
   }
+  return bits;
+}
+
+TEST(OperandAudit, AFileCutOffWhileItIsReadIsSaid) {
+  const ScratchFolder folder;
+  const auto bits = put_weight(folder);
   const Recording recording = Recording::open(folder.path());
   const auto source = operands_of(recording);
   const Operand& o = source->operands().at(0);
@@ -366,6 +372,19 @@ TEST(OperandAudit, AFileCutOffWhileItIsReadIsSaid) {
   EXPECT_TRUE(std::equal(read.begin(), read.end(), bits.begin(), bits.end()));
   std::filesystem::resize_file(folder / "w.safetensors", 1000);
   EXPECT_THROW((void)source->bf16(o, 32, 32), InputError);
+}
+
+TEST(OperandAudit, AFileWithoutANameIsReadToItsEnd) {
+  const ScratchFolder folder;
+  const auto bits = put_weight(folder);
+  const Recording recording = Recording::open(folder.path());
+  const auto source = operands_of(recording);
+  const Operand& o = source->operands().at(0);
+  source->begin_pass(o, false);
+  (void)source->bf16(o, 0, 1);
+  std::filesystem::remove(folder / "w.safetensors");
+  const auto read = source->bf16(o, 0, o.rows);
+  EXPECT_TRUE(std::equal(read.begin(), read.end(), bits.begin(), bits.end()));
 }
 
 TEST(OperandAudit, GradientsAndInputsOfTheWeightGradientAreMeasuredToo) {
