@@ -77,21 +77,23 @@ BlockStatistics block_statistics(const Matrix& x, formats::BlockShape block) {
   s.block_power.resize(count);
   s.block_size.resize(count);
   s.crest.resize(count);
+  std::vector<double> power(count);  // a block may be the whole tensor: too many terms for FP32
   for_runs(x, grid, [&](std::size_t b, const double* run, std::int64_t, std::int64_t size) {
     float amax = s.amax[b];
-    float power = s.block_power[b];
+    double sum = power[b];
     for (std::int64_t c = 0; c < size; ++c) {
       amax = std::max(amax, static_cast<float>(std::fabs(run[c])));  // quantizers read FP32
-      power += static_cast<float>(run[c] * run[c]);
+      sum += run[c] * run[c];
     }
     s.amax[b] = amax;
-    s.block_power[b] = power;
+    power[b] = sum;
     s.block_size[b] += static_cast<float>(size);
   });
   std::vector<double> crests;
   std::vector<double> crest(count, 1.0);
   for (std::size_t b = 0; b < count; ++b) {
-    s.power += s.block_power[b];
+    s.power += power[b];
+    s.block_power[b] = static_cast<float>(power[b]);
     if (s.amax[b] == 0) continue;
     crest[b] = s.amax[b] / std::sqrt(s.block_power[b] / s.block_size[b]);
     crests.push_back(crest[b]);
@@ -119,7 +121,7 @@ BlockStatistics block_statistics(const Matrix& x, formats::BlockShape block) {
     if (amax == 0) return;
     if (s.is_kept[b] != 0) {
       for (std::int64_t c = 0; c < size; ++c) {
-        s.magnitude[next[b]] = static_cast<float>(std::min(1.0, std::fabs(static_cast<float>(run[c])) / amax));
+        s.magnitude[next[b]] = static_cast<float>(std::fabs(static_cast<float>(run[c])) / amax);
         s.column[next[b]++] = static_cast<std::uint32_t>(first + c);
       }
       return;

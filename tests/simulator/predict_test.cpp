@@ -99,6 +99,13 @@ TEST_P(OperandPrediction, OfALargeTensorWithHeavyTails) {
   EXPECT_NEAR(predicted.nsr / measured.error.nsr, 1, 0.03) << format.block->name;
 }
 
+// One block of 2^22 elements, as of a scale factor for a whole tensor: its power is a sum in
+// double, whose terms of one sign err by at most 2^22 2^-53 < 1e-9 together.
+TEST(BlockStatistics, OfATensorInOneBlockHaveItsPower) {
+  const Matrix x = gaussian(2048, 2048, 1);
+  EXPECT_NEAR(block_statistics(x, {0, 0}).power / x.squaredNorm(), 1, 1e-9);
+}
+
 // A transform before the quantizer is in the statistics; undone, it spreads the noise of a group.
 TEST(Prediction, OfATransformedOperand) {
   const Graph g = RandomGraph({.width = 64}).make();
