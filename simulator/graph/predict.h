@@ -20,23 +20,26 @@
 //                   the activation's part of the noise.
 // With m the answer of the network to all dW at once plus sum_g (a_g - 1) G_g over the groups of
 // activations, v_g the NSR of a group of activations, independent of each other:
-//   router logits   mean shift m + sum_l p_l F_l, F_l the answer to a flip of the token at the
-//                   earlier router l, and noise of covariance sum_g v_g R_g R_g^T per token
-//   flip            draws of that over the experts next to the boundary (4 of the chosen, 4 of the
-//                   others) pass the score and the bias and are ranked; p_t is the share that
-//                   differ: 0 or 1 where nothing is random, and 0 without draws where no flip came
-//                   before and every margin, less m, is more than 6 standard deviations of its
-//                   difference (no score moves further than its logit)
-//   cascade         a token that router l flips with probability p adds its measured answer to that
-//                   flip with probability p; other tokens' flips add noise of their mean square
+//   router logits   mean shift m + sum_l F_l, F_l the answer to a flip of the token at the earlier
+//                   router l, noise of covariance sum_g v_g R_g R_g^T per token, and the second
+//                   order as noise of its measured size
+//   flip            draws of that pass the score and the bias (no score moves further than its
+//                   logit); a token flips where the least of its chosen experts comes below the
+//                   best of the others; p_t is the share of its draws: 0 or 1 where nothing is
+//                   random
+//   cascade         a token that router l flips in a draw adds its measured answer to that flip;
+//                   other tokens' flips add noise of their mean square
 //   load            clean load moved by the draws
 //   loss change     sum_t (p - target) . m_t + 1/2 m^T H m + sum_g v_g E_g + sum_w v_w (E_w - K_w)
-//                   + sum_l sum_t p_lt dL_lt + what flips and m are together,
-//                   sum_t f^T H m + 1/2 (f^T H f - sum_l p_lt^2 f_l^T H f_l), f = sum_l p_lt f_l
-//                   the answers of the token's final logits; H = diag p - p p^T of the final
-//                   softmax, w the groups of weights, of which E - K is the second order of the
-//                   network before the softmax
+//                   + the answer to other tokens' flips times their rate + the mean over draws of
+//                   what flips do: their measured answers, and of a token's flips with m and with
+//                   each other sum_t f^T H m + 1/2 (f^T H f - sum_l f_l^T H f_l), f = sum_l f_l the
+//                   answers of the token's final logits; H = diag p - p p^T of the final softmax, w
+//                   the groups of weights, of which E - K is the second order of the network before
+//                   the softmax
 //   KL              1/2 m^T H m + sum_g v_g K_g + flips, with the same joint part
+// m, H and f are taken on a sample of tokens (token_sample.h); the first order, E, K and measured
+// answers are those of all.
 // Uncertainty of a loss change: the first-order term of the activations' noise, which has mean zero
 // over noises but not for the one rounding that a recipe makes, and that of which tokens flip.
 
@@ -72,7 +75,7 @@ struct RouterPrediction {
   std::string op;
   int layer = -1;
   double noise_sd = 0.0, centred_noise_sd = 0.0;
-  double uncertainty = 0.0;  ///< relative, of noise_sd: spread over the samples of noise
+  double uncertainty = 0.0;  ///< relative, of noise_sd: spread of draws, and the second order
   Matrix covariance;         ///< experts x experts, of the noise, mean over tokens of the sample
   double flip_rate = 0.0, flip_uncertainty = 0.0;  ///< uncertainty: one standard error, absolute
   std::vector<double> flip_probability;            ///< by token
