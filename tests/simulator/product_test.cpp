@@ -3,6 +3,7 @@
 #include "simulator/graph/product.h"
 
 #include <gtest/gtest.h>
+#include <hwy/targets.h>
 
 #include <cmath>
 #include <random>
@@ -20,7 +21,7 @@ MatrixF gaussian(std::int64_t rows, std::int64_t cols, std::mt19937_64& random) 
 // Every number of rows left over by six and of columns left over by vectors of any machine. A sum
 // of n products in FP32 errs by less than (n + 1) 2^-24 of the sum of magnitudes (Higham, Accuracy
 // and Stability of Numerical Algorithms, section 3.1), fused or not.
-TEST(Product, OfEveryRestOfRowsAndColumns) {
+void hold_to_sums() {
   std::mt19937_64 random(3);
   for (const std::int64_t rows : {1, 5, 6, 7, 13}) {
     for (std::int64_t cols = 1; cols <= 70; cols += cols < 34 ? 1 : 9) {
@@ -49,6 +50,15 @@ TEST(Product, OfEveryRestOfRowsAndColumns) {
         }
       }
     }
+  }
+}
+
+TEST(Product, OfEveryRestOfRowsAndColumns) {
+  hold_to_sums();
+  for (const std::int64_t target : {HWY_AVX2, HWY_SSE4, HWY_SCALAR}) {
+    hwy::SetSupportedTargetsForTest(target);
+    hold_to_sums();
+    hwy::SetSupportedTargetsForTest(0);
   }
 }
 
