@@ -7,23 +7,17 @@
 #include <bit>
 #include <cmath>
 #include <exception>
-#include <limits>
 #include <map>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <utility>
 
-#include "formats/array.h"
 #include "formats/block.h"
-#include "formats/codec.h"
-#include "formats/layout.h"
-#include "formats/learned_scale.h"
 #include "formats/names.h"
 #include "formats/presets.h"
-#include "simulator/bf16_rows.h"
-#include "simulator/bf16_statistics.h"
-#include "simulator/hadamard.h"
 #include "simulator/linear_replay.h"
+#include "simulator/operand_job.h"
 #include "simulator/tile_kernels.h"
 #include "simulator/tile_statistics.h"
 
@@ -39,181 +33,6 @@ constexpr std::int64_t kAhead = 64;
 /// Tiles whose sums are held at a time: of blocks that span tiles there are many in each.
 constexpr std::int64_t kBatch = 4096;
 constexpr std::int64_t kSpanningBatch = 256;
-
-/// The sums of a tile under one format, before they are added up in the order of the tiles.
-struct Partial {
-  TileSums sums;
-  BlockSums total;
-  std::int64_t worst_block = 0;
-  double worst_error = 0;
-};
-
-void find_worst(std::span<const BlockSums> blocks, std::int64_t first, Partial& p) {
-  for (std::size_t b = 0; b < blocks.size(); ++b) {
-    p.total.power += blocks[b].power;
-    p.total.error += blocks[b].error;
-    const double relative = blocks[b].power > 0 ? blocks[b].error / blocks[b].power : 0;
-    if (relative > p.worst_error) {
-      p.worst_error = relative;
-      p.worst_block = first + static_cast<std::int64_t>(b);
-    }
-  }
-}
-
-/// One format on one operand: its quantizer, tile by tile.
-class Job {
- public:
-  Job(const OperandFormat& format, const Operand& o, std::uint64_t seed)
-      : name_(describe(format)), format_(format), operand_(o), seed_(seed) {
-    if (!format_.block) return;
-    // Blocks of a whole row end with it: the shape says so, and no pass for their maxima is needed.
-    if (format_.block->block.rows != 0 && format_.block->block.cols == 0)
-      format_.block->block.cols = o.cols;
-    options_.rounding = format_.rounding;
-    if (format_.random_bits > 0) options_.random_bits = format_.random_bits;
-    options_.seed = seed;
-    quantizer_.emplace(*format_.block, o.rows, o.cols, options_);
-    if (format_.reencode) again_.emplace(*format_.reencode, o.rows, o.cols);
-  }
-  Job(const Job&) = delete;
-  Job& operator=(const Job&) = delete;
-
-  [[nodiscard]] bool needs_amax() const {
-    return (quantizer_ && quantizer_->needs_amax()) || (again_ && again_->needs_amax());
-  }
-  /// Rows that a tile must hold a multiple of.
-  [[nodiscard]] std::int64_t band() const {
-    std::int64_t rows = 1;
-    const auto also = [&](std::int64_t n) { rows = std::lcm(rows, std::max<std::int64_t>(1, n)); };
-    if (format_.block) also(format_.block->block.rows);
-    if (format_.reencode) also(format_.reencode->block.rows);
-    if (format_.hadamard > 0 && runs_down(format_)) also(format_.hadamard);
-    return rows;
-  }
-  /// True for blocks whose rows lie in several tiles.
-  [[nodiscard]] bool spans_tiles() const { return format_.block && format_.block->block.rows == 0; }
-  /// True for several blocks that each span all rows: their maxima are taken tile after tile.
-  [[nodiscard]] bool columns() const { return spans_tiles() && format_.block->block.cols != 0; }
-  [[nodiscard]] const OperandFormat& format() const { return format_; }
-  [[nodiscard]] const std::string& name() const { return name_; }
-
-  /// The tile as the quantizer sees it.
-  [[nodiscard]] std::span<const float> turned(std::span<const float> x, const Tile& tile,
-                                              std::vector<float>& scratch) const {
-    if (format_.hadamard == 0) return x;
-    scratch.assign(x.begin(), x.end());
-    hadamard(scratch, tile.rows, tile.cols, format_);
-    return scratch;
-  }
-
-  void observe(std::span<const float> x, const Tile& tile) { quantizer_->observe(x, tile); }
-  /// The largest magnitude of all elements stands for them where every block holds them all, or
-  /// only the tensor scale depends on them.
-  void observe(float amax) {
-    quantizer_->observe(std::span(&amax, 1), {0, 0, 1, 1});
-    amax_ = amax;
-  }
-
-  /// Elements will be given as BF16 where measure_bf16() takes them. All has been observed.
-  void expect_bf16() {
-    if (!format_.block || again_ || format_.hadamard > 0) return;
-    bf16_ = Bf16Statistics::of(*format_.block, options_, operand_.cols, amax_);
-    if (!bf16_) bf16_rows_ = Bf16Rows::of(*format_.block, options_, amax_);
-  }
-  /// Nothing where measure() must be asked.
-  [[nodiscard]] std::optional<Partial> measure_bf16(std::span<const std::uint16_t> x,
-                                                    const Tile& tile) const {
-    if (!bf16_ && !bf16_rows_) return std::nullopt;
-    const auto grid = formats::block_grid(format_.block->block, operand_.rows, operand_.cols);
-    const std::int64_t first = grid.block_of(tile.row, tile.col);
-    Partial p;
-    if (bf16_rows_) {
-      auto sums = bf16_rows_->tile(x, tile.cols, std::exchange(block_room(), {}));
-      if (!sums) return std::nullopt;
-      p.sums = *std::move(sums);
-      find_worst(p.sums.blocks, first, p);
-      block_room() = std::exchange(p.sums.blocks, {});
-      return p;
-    }
-    const auto sums = bf16_->tile(x, first);
-    if (!sums) return std::nullopt;
-    p.total = sums->total;
-    p.worst_block = sums->worst_block;
-    p.worst_error = sums->worst_error;
-    p.sums.xy = lane_sum(sums->xy);
-    p.sums.clipped = sums->clipped;
-    p.sums.flushed = sums->codes[0] + sums->codes[8] - sums->zeros;  // scale factors are not 0
-    p.sums.codes = sums->codes;
-    return p;
-  }
-
-  [[nodiscard]] Partial measure(std::span<const float> x, const Tile& tile) const {
-    Partial p;
-    if (!format_.block) return measure_cast(x, tile);
-    std::vector<float> scales;
-    if (format_.scales == ScaleSource::least_squares)
-      scales = formats::least_squares_scales(x, tile.rows, tile.cols, format_.block->block,
-                                             *format_.block->element);
-    const formats::BlockScaledTensor q = quantizer_->quantize_tile(x, tile, scales);
-    std::vector<BlockSums> room = std::exchange(block_room(), {});
-    if (again_) {
-      // E2M1 times a power of two is an FP32 value: the second quantizer sees the first's exactly.
-      std::vector<float> values(x.size());
-      formats::dequantize(q, values);
-      const formats::BlockScaledTensor second = again_->quantize_tile(values, tile);
-      p.sums = tile_statistics(x, q, &second, std::move(room));
-    } else {
-      p.sums = tile_statistics(x, q, nullptr, std::move(room));
-    }
-    if (!spans_tiles()) {
-      const auto grid = formats::block_grid(format_.block->block, operand_.rows, operand_.cols);
-      find_worst(p.sums.blocks, grid.block_of(tile.row, tile.col), p);
-      block_room() = std::exchange(p.sums.blocks, {});
-    }
-    return p;
-  }
-
- private:
-  /// Of this thread: fresh memory for every tile costs page faults.
-  static std::vector<BlockSums>& block_room() {
-    thread_local std::vector<BlockSums> room;
-    return room;
-  }
-
-  /// A cast has no blocks and no scale: gain, error and what became zero are all there is.
-  [[nodiscard]] Partial measure_cast(std::span<const float> x, const Tile& tile) const {
-    const formats::FormatSpec& spec = *format_.element;
-    formats::ArrayOptions options;
-    options.mode = format_.rounding;
-    options.policy = formats::profile_row(formats::saturating, spec).policy;
-    options.random_bits = format_.random_bits;
-    options.seed = seed_;
-    options.first_index = static_cast<std::uint64_t>(tile.row * operand_.cols + tile.col);
-    std::vector<std::uint8_t> codes(formats::packed_size(spec, x.size()));
-    std::vector<float> values(x.size());
-    formats::encode_array(spec, x, options, codes);
-    formats::decode_array(spec, codes, values);
-    const double one = 1;
-    const double limit = std::numeric_limits<double>::infinity();
-    Partial p;
-    StatisticsSums sums;
-    sums.blocks = &p.total;
-    add_row_statistics({x.data(), values.data(), nullptr, &one, &limit, x.size(), x.size()}, sums);
-    p.sums.xy = lane_sum(sums.xy);
-    p.sums.flushed = sums.flushed;
-    return p;
-  }
-
-  std::string name_;
-  OperandFormat format_;
-  const Operand& operand_;
-  std::uint64_t seed_;
-  formats::QuantizeOptions options_;
-  std::optional<formats::BlockQuantizer> quantizer_, again_;
-  float amax_ = 0;
-  std::unique_ptr<Bf16Statistics> bf16_;
-  std::unique_ptr<Bf16Rows> bf16_rows_;
-};
 
 [[noreturn]] void refuse(const Operand& o, const Tile& tile, std::span<const float> x) {
   const auto bad = std::find_if(x.begin(), x.end(), [](float v) { return !std::isfinite(v); });
@@ -282,7 +101,7 @@ void for_tiles(const OperandSource& source, const Operand& o, std::int64_t heigh
 /// Sums of tiles under one format, added in the order of the tiles.
 class Total {
  public:
-  void add(const Partial& p) {
+  void add(const TilePart& p) {
     if (blocks_.size() < p.sums.blocks.size()) blocks_.resize(p.sums.blocks.size());
     for (std::size_t b = 0; b < p.sums.blocks.size(); ++b) {
       blocks_[b].power += p.sums.blocks[b].power;
@@ -301,8 +120,8 @@ class Total {
     for (std::size_t c = 0; c < all_.sums.codes.size(); ++c) all_.sums.codes[c] += p.sums.codes[c];
   }
 
-  [[nodiscard]] TensorReplay result(const Operand& o, const Job& job) const {
-    Partial all = all_;
+  [[nodiscard]] TensorReplay result(const Operand& o, const OperandJob& job) const {
+    TilePart all = all_;
     find_worst(blocks_, 0, all);  // of blocks that span tiles
     TensorReplay t;
     t.tensor = o.tensor;
@@ -333,7 +152,7 @@ class Total {
 
  private:
   std::vector<BlockSums> blocks_;
-  Partial all_;
+  TilePart all_;
 };
 
 /// What the recipe makes of the operand; empty where it leaves it in high precision.
@@ -374,7 +193,7 @@ std::vector<OperandResult> audit_operand(const OperandSource& source, const Oper
                                          const ReplayOptions& options,
                                          std::span<const Operand> after) {
   const std::uint64_t seed = tensor_seed(options.seed, operand.tensor);
-  std::vector<std::unique_ptr<Job>> jobs;
+  std::vector<std::unique_ptr<OperandJob>> jobs;
   std::vector<std::pair<std::size_t, std::size_t>> wanted;  // recipe, job
   std::map<std::string, std::size_t> known;                 // formats, each measured once
   for (std::size_t r = 0; r < recipes.size(); ++r) {
@@ -385,7 +204,7 @@ std::vector<OperandResult> audit_operand(const OperandSource& source, const Oper
       if (key == before) continue;
       before = key;
       const auto [entry, fresh] = known.try_emplace(key, jobs.size());
-      if (fresh) jobs.push_back(std::make_unique<Job>(f, operand, seed));
+      if (fresh) jobs.push_back(std::make_unique<OperandJob>(f, operand, seed));
       wanted.emplace_back(r, entry->second);
     }
   }
@@ -401,9 +220,10 @@ std::vector<OperandResult> audit_operand(const OperandSource& source, const Oper
   const auto any = [&](auto of) {
     return std::any_of(jobs.begin(), jobs.end(), [&](const auto& j) { return of(*j); });
   };
-  const bool elements =
-      any([](const Job& j) { return j.needs_amax() && (j.columns() || j.format().hadamard > 0); });
-  if (any([](const Job& j) { return j.needs_amax(); })) {
+  const bool elements = any([](const OperandJob& j) {
+    return j.needs_amax() && (j.columns() || j.format().hadamard > 0);
+  });
+  if (any([](const OperandJob& j) { return j.needs_amax(); })) {
     std::vector<float> amax(jobs.size());
     source.begin_pass(operand, true);
     for_tiles(source, operand, height, 0, tiles, [&](std::size_t, const Tile& tile, auto x) {
@@ -438,11 +258,11 @@ std::vector<OperandResult> audit_operand(const OperandSource& source, const Oper
     if (bf16) job->expect_bf16();
   std::vector<Total> totals(jobs.size());
   const std::int64_t batch =
-      any([](const Job& j) { return j.spans_tiles(); }) ? kSpanningBatch : kBatch;
+      any([](const OperandJob& j) { return j.spans_tiles(); }) ? kSpanningBatch : kBatch;
   for (std::int64_t first = 0; first < tiles; first += batch) {
     const std::int64_t last = std::min(first + batch, tiles);
-    std::vector<std::vector<Partial>> parts(
-        jobs.size(), std::vector<Partial>(static_cast<std::size_t>(last - first)));
+    std::vector<std::vector<TilePart>> parts(
+        jobs.size(), std::vector<TilePart>(static_cast<std::size_t>(last - first)));
     for_tiles(source, operand, height, first, last, [&](std::size_t i, const Tile& tile, auto x) {
       const std::span<const std::uint16_t> raw =
           bf16 ? source.bf16(operand, tile.row, tile.rows) : std::span<const std::uint16_t>();
@@ -456,7 +276,7 @@ std::vector<OperandResult> audit_operand(const OperandSource& source, const Oper
       }
     });
     for (std::size_t j = 0; j < jobs.size(); ++j)
-      for (const Partial& p : parts[j]) totals[j].add(p);
+      for (const TilePart& p : parts[j]) totals[j].add(p);
   }
   std::vector<OperandResult> results;
   for (const auto& [recipe, job] : wanted)
