@@ -89,8 +89,9 @@ struct LossPrediction {
   double change = 0.0, uncertainty = 0.0;
   double first_order = 0.0, second_order = 0.0, flips = 0.0;  ///< parts of change
   double kl = 0.0;
-  double kl_uncertainty = 0.0;  ///< absolute: spread of the flips' part over which tokens flip
-  double held_kl = 0.0;         ///< the part without flips: every token keeps its experts
+  /// Absolute: spread of the flips' part over which tokens flip, and the second order.
+  double kl_uncertainty = 0.0;
+  double held_kl = 0.0;  ///< the part without flips: every token keeps its experts
   double p01 = 0.0, p05 = 0.0, p50 = 0.0, p95 = 0.0, p99 = 0.0;  ///< of token changes
   double white_kl = 0.0;  ///< naive: final logits with white noise of the summed weight NSR
 };
@@ -224,7 +225,8 @@ class Predictor {
   Tangent tangent_;                                 ///< along all of them
   MatrixF output_, curved_;                         ///< m of the final logits, and H m
   std::vector<std::vector<std::uint8_t>> flips_;    ///< [router][draw * tokens + token]
-  double output_nsr_ = 0.0;  ///< of the final logits, from m and the token's own flips
+  double second_order_ = 0.0;  ///< at the last router: relative size, of what goes along the first
+  double output_nsr_ = 0.0;    ///< of the final logits, from m and the token's own flips
 };
 
 }  // namespace assay::simulator

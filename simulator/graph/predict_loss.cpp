@@ -160,7 +160,9 @@ void Predictor::draw_losses(Prediction& out, const std::vector<double>& even) {
   }
   p.kl += mean(kl);
   p.uncertainty = spread(change);
-  p.kl_uncertainty = spread(kl);
+  // A square takes twice the relative second order of what is squared: the last router's, whose
+  // logits are a linear map of the same stream.
+  p.kl_uncertainty = std::hypot(spread(kl), 2 * second_order_ * p.held_kl);
   output_nsr_ = mean(nsr);
   const auto quantiles = quantiles_of(all, {0.01, 0.05, 0.5, 0.95, 0.99});
   p.p01 = quantiles[0];

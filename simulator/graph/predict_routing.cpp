@@ -139,6 +139,7 @@ MatrixF Predictor::moved_logits(std::size_t draw, std::size_t r, const MatrixF& 
 
 void Predictor::routers(Prediction& out) {
   flips_.assign(graph_.routers.size(), {});
+  second_order_ = 0;
   std::vector<std::vector<double>> rates(draws_);  // [draw][router]
   for (std::size_t r = 0; r < graph_.routers.size(); ++r) out.routers.push_back(router(r, rates));
 }
@@ -202,9 +203,9 @@ RouterPrediction Predictor::router(std::size_t r, std::vector<std::vector<double
     // (tr C)^2 / tr C^2: <m, c> is about |m| |c| over the root of that. Flips go with the noise.
     const double trace = p.covariance.trace();
     const double directions = trace * trace / p.covariance.squaredNorm();
-    const double second = second_order_sd(r) / p.noise_sd / std::sqrt(directions);
-    p.uncertainty = std::hypot(spread(power) / (2 * mean(power)), second);
-    p.flip_uncertainty = std::hypot(p.flip_uncertainty, second * p.flip_rate);
+    second_order_ = second_order_sd(r) / p.noise_sd / std::sqrt(directions);
+    p.uncertainty = std::hypot(spread(power) / (2 * mean(power)), second_order_);
+    p.flip_uncertainty = std::hypot(p.flip_uncertainty, second_order_ * p.flip_rate);
   }
   for (std::size_t e = 0; e < p.load.size(); ++e) {
     const double clean = static_cast<double>(clean_.routing[top].rows[e].size()) / all;
