@@ -40,7 +40,7 @@ def train(args):
             text = (ROOT / "simulator" / "recipes" / f"{recipe}.json").read_text()
             recipe = args.runs / "fp32-masters.json"
             recipe.write_text(text.replace('"master": "bf16"', '"master": "fp32"'))
-        command = [sys.executable, ROOT / "tools" / "train_moe" / "train.py", "--resume", ROOT / "simulator" / "recordings" / recording,
+        command = [sys.executable, ROOT / "tools" / "train_moe" / "train.py", "--resume", args.recordings / recording,
                    "--recipe", recipe, "--steps", args.steps, "--rate", args.rate, "--device", args.device,
                    "--seed", 2 if change == "other batches" else 1, "--recipe-step", at, "--truth", file_of(args.runs, recording, name)]
         r = subprocess.run([str(c) for c in command], capture_output=True, text=True)
@@ -62,7 +62,7 @@ def forecasts(args, recording):
         names = [n for n in RUNS if n not in CONTROLS and SCHEDULE.get(n, 3000) == at]
         recipes = list(dict.fromkeys(n.partition(", ")[0] for n in names))
         out = args.runs / "forecast.json"
-        command = [args.assay, "replay", ROOT / "simulator" / "recordings" / recording, "--both", "--json", out, "--step", at]
+        command = [args.assay, "replay", args.recordings / recording, "--both", "--json", out, "--step", at]
         for recipe in recipes:
             command += ["--recipe", recipe]
         subprocess.run([str(c) for c in command], check=True, capture_output=True)
@@ -124,6 +124,8 @@ def page(args):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("what", choices=("train", "page"))
+    p.add_argument("--recordings", type=pathlib.Path, default=ROOT / "simulator" / "recordings",
+                   help="folder of " + ", ".join(RECORDINGS) + ": the shipped ones, or the same with more tokens")
     p.add_argument("--runs", type=pathlib.Path, required=True, help="folder of the runs' JSON files")
     p.add_argument("--jobs", type=int, default=os.cpu_count())
     p.add_argument("--steps", type=int, default=300)
