@@ -7,6 +7,7 @@
         --blame simulator/recordings/moe-softmax-1000:nvfp4-w4a4
 """
 import argparse
+import concurrent.futures
 import datetime
 import json
 import os
@@ -72,8 +73,9 @@ def run(arguments):
         return json.loads(out.read_text()), text
 
 
-def commit(folder):
-    return subprocess.run(["git", "-C", folder, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+def processor():
+    with open("/proc/cpuinfo") as f:
+        return next((line.split(":")[1].strip() for line in f if line.startswith("model name")), "unknown processor")
 
 
 def main():
@@ -82,22 +84,33 @@ def main():
     parser.add_argument("--assay", required=True)
     parser.add_argument("--page", type=pathlib.Path, required=True)
     parser.add_argument("--samples", default="4")
+    parser.add_argument("--at-once", type=int, default=1, help="recordings at a time")
     parser.add_argument("--blame", nargs="*", default=[], help="RECORDING:RECIPE")
     options = parser.parse_args()
-    out = [f"{datetime.date.today()}, {os.cpu_count()} shared CPU cores, commit {commit(options.page.parent)}, `--samples {options.samples}`.", ""]
     recipes = [a for r in RECIPES for a in ("--recipe", r)]
-    for entry in options.recordings:
+
+    def replay(entry):
         name, _, folder = entry.rpartition("=")
-        # One measurement at a time: its CPU seconds then owe nothing to caches that others share.
+        # One measurement at a time: its CPU seconds then owe little to caches that others share.
         report, _ = run([options.assay, "replay", folder, *recipes, "--both", "--jobs", "1", "--samples", options.samples])
-        out += [f"## {name or report['network']['recording']}", "", *tables(report["network"])]
-    if options.blame:
-        out += ["## Blame", "", f"`assay attribute RECORDING --recipe R --measure --samples {options.samples}`.", "", "```"]
-        for entry in options.blame:
-            folder, _, recipe = entry.rpartition(":")
-            _, text = run([options.assay, "attribute", folder, "--recipe", recipe, "--measure", "--samples", options.samples, "--top", "0"])
-            out += text.strip().splitlines()
-        out += ["```", ""]
+        return report["tool"]["commit"], [f"## {name or report['network']['recording']}", "", *tables(report["network"])]
+
+    def blame(entry):
+        folder, _, recipe = entry.rpartition(":")
+        return run([options.assay, "attribute", folder, "--recipe", recipe, "--measure", "--samples", options.samples, "--top", "0"])[1]
+
+    with concurrent.futures.ThreadPoolExecutor(options.at_once) as pool:
+        blames = pool.map(blame, options.blame)
+        replays = list(pool.map(replay, options.recordings))
+        out = [f"{datetime.date.today()}, commit {replays[0][0]}, {os.cpu_count()} threads of {processor()}, {options.at_once} recordings at once, "
+               f"`--samples {options.samples}`.", ""]
+        for _, lines in replays:
+            out += lines
+        if options.blame:
+            out += ["## Blame", "", f"`assay attribute RECORDING --recipe R --measure --samples {options.samples}`.", "", "```"]
+            for text in blames:
+                out += text.strip().splitlines()
+            out += ["```", ""]
     page = options.page.read_text()
     head, rest = page.split(BEGIN)
     _, tail = rest.split(END)

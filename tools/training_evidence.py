@@ -109,12 +109,10 @@ def table(args, recording):
 def page(args):
     any_run = json.loads(file_of(args.runs, RECORDINGS[0], "bf16").read_text())
     facts = any_run["facts"]
-    commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"], capture_output=True,
-                            text=True, check=True).stdout.strip()
-    lines = [f"{datetime.date.today()}, predictions and tables by commit {commit}; training: {len(RUNS)} runs a recording of {any_run['steps']} steps of "
-             f"{facts['batch']} bytes, {facts['optimizer']}, PyTorch {facts['torch']}, {facts['device']}.", ""]
-    for recording in RECORDINGS:
-        lines += table(args, recording)
+    tables = [line for recording in RECORDINGS for line in table(args, recording)]
+    build = json.loads((args.runs / "forecast.json").read_text())["tool"]["commit"]
+    lines = [f"{datetime.date.today()}, predictions by a build of {build}; training: {len(RUNS)} runs a recording of {any_run['steps']} steps of "
+             f"{facts['batch']} bytes, {facts['optimizer']}, PyTorch {facts['torch']}, {facts['device']}.", "", *tables]
     text = args.page.read_text()
     head, rest = text.split(BEGIN)
     args.page.write_text(head + BEGIN + "\n\n" + "\n".join(lines) + END + rest.split(END)[1])
