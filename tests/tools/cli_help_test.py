@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the program says of itself, and that the documents say the same."""
+import fcntl
+import os
+import pty
 import re
+import struct
 import subprocess
+import termios
 import unittest
 
 from cli_fixture import ASSAY, SOURCE, CliTest
@@ -14,6 +19,26 @@ def verbs():
     text = subprocess.run([ASSAY, "--help"], capture_output=True, text=True, check=True).stdout
     section = text.split("verbs")[1].split("exit codes")[0]
     return re.findall(r"^  ([\w-]+) +\S", section, re.M)
+
+
+def on_terminal(columns, *arguments):
+    """What the program writes to a terminal of so many columns."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    run = subprocess.Popen([ASSAY, *arguments], stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL)
+    os.close(theirs)
+    text = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:  # Linux says so when the other end is closed
+            break
+        if not piece:
+            break
+        text += piece
+    os.close(ours)
+    assert run.wait() == 0
+    return text.decode()
 
 
 class Help(CliTest):
@@ -37,6 +62,15 @@ class Help(CliTest):
                 # Every option of an example is one that the verb has.
                 for option in re.findall(r" (--[\w-]+)", example):
                     self.assertRegex(text.split("Usage:")[1], r"(?m)^ .*%s\b" % option, example)
+
+    def test_options_are_laid_out_for_the_terminal(self):
+        for columns in (60, 80, 200):
+            for verb in verbs():
+                lines = on_terminal(columns, verb, "--help").replace("\r\n", "\n").split("Usage:")[1].splitlines()
+                plain = self.passes(verb, "--help").stdout.split("Usage:")[1]
+                self.assertEqual(" ".join(lines).split(), plain.split(), verb)
+                for line in lines[1:]:  # a word that does not fit behind its option stays whole
+                    self.assertTrue(len(line) <= columns or len(line.split()) < 3, (verb, columns, line))
 
     def test_version(self):
         text = self.passes("--version").stdout
