@@ -300,7 +300,7 @@ void ChunkReader::forget() {
 /// The chunk to be read next, or null.
 ChunkReader::Held ChunkReader::next() {
   if (!queue_.empty()) {
-    const Held chunk = queue_.front();
+    Held chunk = queue_.front();
     queue_.pop_front();
     return chunk;
   }

@@ -279,6 +279,7 @@ std::vector<OperandResult> audit_operand(const OperandSource& source, const Oper
       for (const TilePart& p : parts[j]) totals[j].add(p);
   }
   std::vector<OperandResult> results;
+  results.reserve(wanted.size());
   for (const auto& [recipe, job] : wanted)
     results.push_back({recipe, totals[job].result(operand, *jobs[job])});
   return results;

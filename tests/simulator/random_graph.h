@@ -115,6 +115,7 @@ class RandomGraph {
     const std::size_t top_k = put(std::move(t));
     g_.routers.push_back(top_k);
     std::vector<std::size_t> parts;
+    parts.reserve(static_cast<std::size_t>(s_.experts) + 1);
     for (int e = 0; e < s_.experts; ++e) {
       parts.push_back(expert(p + "experts." + std::to_string(e) + ".", m, l, e, top_k));
     }
