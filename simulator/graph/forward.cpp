@@ -124,14 +124,6 @@ const Matrix& value_of(const Forward& run, const ForwardOptions& options, std::s
   return i >= options.first ? run.values[i] : options.base->values[i];
 }
 
-Matrix gather(const Matrix& x, const std::vector<int>& rows) {
-  Matrix y(static_cast<std::int64_t>(rows.size()), x.cols());
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    y.row(static_cast<std::int64_t>(i)) = x.row(rows[i]);
-  }
-  return y;
-}
-
 Matrix linear_input(const Graph& graph, const Forward& run, std::size_t node) {
   const GraphNode& n = graph.nodes[node];
   const Matrix& x = run.values[n.inputs[0]];

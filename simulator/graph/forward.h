@@ -55,8 +55,15 @@ struct ForwardOptions {
 [[nodiscard]] const Matrix& value_of(const Forward& run, const ForwardOptions& options,
                                      std::size_t i);
 
-/// Rows `rows` of x.
-[[nodiscard]] Matrix gather(const Matrix& x, const std::vector<int>& rows);
+/// Rows `rows` of x, in double or FP32.
+template <class M>
+[[nodiscard]] M gather(const M& x, const std::vector<int>& rows) {
+  M y(static_cast<std::int64_t>(rows.size()), x.cols());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    y.row(static_cast<std::int64_t>(i)) = x.row(rows[i]);
+  }
+  return y;
+}
 
 /// The input of linear `node` in `run`, gathered where it gathers.
 [[nodiscard]] Matrix linear_input(const Graph& graph, const Forward& run, std::size_t node);

@@ -103,8 +103,9 @@ void Predictor::keep_answers() {
                              : 0.0);
     auto& means = noise_loss_.emplace_back();
     for (auto& loss : answer.token_loss) means.push_back(mean(loss));
-    if (answer.gain_output.size() > 0) answer.gain_output = sampled_rows(answer.gain_output);
-    for (MatrixF& m : answer.gain_logits) m = sampled_rows(m);
+    if (answer.gain_output.size() > 0)
+      answer.gain_output = gather(answer.gain_output, sample_.rows);
+    for (MatrixF& m : answer.gain_logits) m = gather(m, sample_.rows);
   }
   for (FlipResponse& answer : responses_.flips) {
     auto& power = flip_power_.emplace_back();
@@ -114,16 +115,8 @@ void Predictor::keep_answers() {
       along.push_back(
           static_cast<float>(answer.own_output.row(t).cast<double>().dot(logits.row(t))));
     }
-    if (answer.own_output.size() > 0) answer.own_output = sampled_rows(answer.own_output);
+    if (answer.own_output.size() > 0) answer.own_output = gather(answer.own_output, sample_.rows);
   }
-}
-
-MatrixF Predictor::sampled_rows(const MatrixF& x) const {
-  MatrixF y(static_cast<std::int64_t>(sample_.rows.size()), x.cols());
-  for (std::int64_t i = 0; i < y.rows(); ++i) {
-    y.row(i) = x.row(sample_.rows[static_cast<std::size_t>(i)]);
-  }
-  return y;
 }
 
 Predictor::Columns Predictor::columns(std::size_t node) const {
@@ -210,7 +203,7 @@ void Predictor::price(const Recipe& recipe, const ReplayOptions& options, const 
       if (error != nullptr && weight) shift_.weight[node] = &error->error;
       if (error != nullptr && !weight) {
         MatrixF& rows = sampled_[error];
-        if (rows.size() == 0) rows = sampled_rows(error->error);
+        if (rows.size() == 0) rows = gather(error->error, sample_.rows);
         shift_.input[node] = &rows;
       }
       if (weight) {

@@ -163,8 +163,6 @@ class Predictor {
   /// Reduces the answers to what predictions read of them: per-token matrices to the sample, and
   /// means over all tokens.
   void keep_answers();
-  /// The sample's rows of a matrix of all tokens.
-  [[nodiscard]] MatrixF sampled_rows(const MatrixF& x) const;
   void find_output();
   void loss(Prediction& out);
   /// d loss / d operand along the known errors and the gains of activations: over all tokens.

@@ -196,7 +196,7 @@ RouterPrediction Predictor::router(std::size_t r, std::vector<std::vector<double
   p.centred_noise_sd = std::sqrt(mean(centred));
   p.flip_rate = mean(rate);
   p.flip_uncertainty = spread(rate);
-  if (p.noise_sd > 0) {
+  if (p.covariance.squaredNorm() > 0) {
     // The draws' spread, and the second order c, which is known by its size alone: |m + c| is
     // |m| (1 + <m, c> / |m|^2 + ...). One rounding of the weights is behind all tokens, so that of
     // the directions of m and c only as many count as independent as the noise has among experts,

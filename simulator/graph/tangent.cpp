@@ -28,13 +28,6 @@ void rotate(MatrixF& x, std::int64_t heads, const MatrixF& cosine, const MatrixF
   }
 }
 
-MatrixF gather_rows(const MatrixF& x, const std::vector<int>& rows) {
-  MatrixF y(static_cast<std::int64_t>(rows.size()), x.cols());
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    y.row(static_cast<std::int64_t>(i)) = x.row(rows[i]);
-  return y;
-}
-
 void add_to(MatrixF& sum, const MatrixF& d) {
   if (d.size() == 0) return;
   if (sum.size() == 0) {
@@ -119,7 +112,7 @@ class Linearization::Walk {
       plus(from, p.weight);
     } else {
       const auto e = static_cast<std::size_t>(node.expert);
-      plus(gather_rows(from, at_.routing_[node.routing].rows[e]), p.weight);
+      plus(gather(from, at_.routing_[node.routing].rows[e]), p.weight);
     }
   }
 
